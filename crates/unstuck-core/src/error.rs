@@ -1,0 +1,214 @@
+//! Why a task or a job gave no value.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// Why a task or an offloaded job gave no value.
+///
+/// Opaque on purpose: ask [`is_cancelled`](Self::is_cancelled), [`is_panic`](Self::is_panic) or
+/// [`is_rejected`](Self::is_rejected). The text names the task or job and the place in the source that started it.
+#[derive(Debug)]
+pub struct JoinError {
+    kind: Kind,
+    origin: Origin,
+}
+
+enum Kind {
+    Cancelled,
+    Panicked(Box<dyn Any + Send + 'static>),
+    Rejected(&'static str),
+}
+
+/// Who an error speaks of: what it was called and where it was started.
+#[derive(Clone)]
+pub struct Origin {
+    what: &'static str,
+    id: Option<u64>,
+    name: Option<Arc<str>>,
+    place: &'static Location<'static>,
+}
+
+impl Origin {
+    /// `what` is the noun used in messages: "task", "job".
+    pub fn new(what: &'static str, place: &'static Location<'static>) -> Self {
+        Self { what, id: None, name: None, place }
+    }
+
+    /// Adds the number it goes by.
+    #[must_use]
+    pub fn with_id(mut self, id: u64) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Adds the name it was given.
+    #[must_use]
+    pub fn with_name(mut self, name: Option<Arc<str>>) -> Self {
+        self.name = name;
+        self
+    }
+}
+
+impl JoinError {
+    /// It was cancelled before it gave a value.
+    #[doc(hidden)]
+    pub fn cancelled(origin: Origin) -> Self {
+        Self { kind: Kind::Cancelled, origin }
+    }
+
+    /// It panicked with `payload`.
+    #[doc(hidden)]
+    pub fn panicked(origin: Origin, payload: Box<dyn Any + Send + 'static>) -> Self {
+        Self { kind: Kind::Panicked(payload), origin }
+    }
+
+    /// It was never accepted; `why` completes the sentence "rejected: …" and says what to do instead.
+    #[doc(hidden)]
+    pub fn rejected(origin: Origin, why: &'static str) -> Self {
+        Self { kind: Kind::Rejected(why), origin }
+    }
+
+    /// True if it was cancelled, or refused by a runtime or pool that has shut down.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.kind, Kind::Cancelled | Kind::Rejected(_))
+    }
+
+    /// True if it panicked.
+    pub fn is_panic(&self) -> bool {
+        matches!(self.kind, Kind::Panicked(_))
+    }
+
+    /// True if it was refused before it could start: the runtime or pool had shut down, or a bounded queue was full.
+    pub fn is_rejected(&self) -> bool {
+        matches!(self.kind, Kind::Rejected(_))
+    }
+
+    /// The panic's payload, to hand to [`std::panic::resume_unwind`].
+    ///
+    /// # Errors
+    /// Gives the error back when it is not a panic.
+    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, Self> {
+        match self.kind {
+            Kind::Panicked(payload) => Ok(payload),
+            kind => Err(Self { kind, origin: self.origin }),
+        }
+    }
+
+    /// The panic's message, when the payload is text.
+    pub fn panic_message(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Panicked(payload) => message(payload.as_ref()),
+            _ => None,
+        }
+    }
+
+    /// The name it was given, if any.
+    pub fn name(&self) -> Option<&str> {
+        self.origin.name.as_deref()
+    }
+
+    /// The place in the source that spawned the task or submitted the job.
+    pub fn place(&self) -> &'static Location<'static> {
+        self.origin.place
+    }
+}
+
+/// A panic payload's text, when it has one.
+pub fn message(payload: &(dyn Any + Send)) -> Option<&str> {
+    payload
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
+/// The most bytes of a panic message that `Display` shows; payloads of a megabyte do exist.
+const SHOWN: usize = 1024;
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.origin)?;
+        match &self.kind {
+            Kind::Cancelled => f.write_str(" was cancelled"),
+            Kind::Rejected(why) => write!(f, " was rejected: {why}"),
+            Kind::Panicked(payload) => match message(payload.as_ref()) {
+                None => f.write_str(" panicked (its payload is not text)"),
+                Some(text) if text.len() <= SHOWN => write!(f, " panicked: {text}"),
+                Some(text) => {
+                    let end = (0..=SHOWN).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+                    write!(f, " panicked: {}… ({} bytes in all)", &text[..end], text.len())
+                }
+            },
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)?;
+        if let Some(id) = self.id {
+            write!(f, " {id}")?;
+        }
+        if let Some(name) = &self.name {
+            write!(f, " '{name}'")?;
+        }
+        write!(f, " (from {}:{})", self.place.file(), self.place.line())
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Cancelled => f.write_str("Cancelled"),
+            Kind::Rejected(why) => write!(f, "Rejected({why:?})"),
+            Kind::Panicked(payload) => write!(f, "Panicked({:?})", message(payload.as_ref()).unwrap_or("..")),
+        }
+    }
+}
+
+impl Error for JoinError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin() -> Origin {
+        Origin::new("task", Location::caller()).with_id(7).with_name(Some("reader".into()))
+    }
+
+    #[test]
+    fn the_text_names_task_and_place() {
+        let text = JoinError::panicked(origin(), Box::new("boom")).to_string();
+        assert!(text.starts_with("task 7 'reader' (from "), "{text}");
+        assert!(text.ends_with("panicked: boom"), "{text}");
+    }
+
+    #[test]
+    fn a_message_of_a_megabyte_is_cut() {
+        let text = JoinError::panicked(origin(), Box::new("ä".repeat(500_000))).to_string();
+        assert!(text.len() < 2 * SHOWN, "{} bytes", text.len());
+        assert!(text.contains("1000000 bytes in all"));
+    }
+
+    #[test]
+    fn a_payload_that_is_no_text_is_said() {
+        let error = JoinError::panicked(origin(), Box::new(42_u32));
+        assert!(error.to_string().contains("not text"));
+        assert_eq!(*error.try_into_panic().unwrap().downcast::<u32>().unwrap(), 42);
+    }
+
+    #[test]
+    fn a_cancellation_is_no_panic() {
+        let error = JoinError::cancelled(origin());
+        assert!(error.is_cancelled() && !error.is_panic());
+        assert!(error.try_into_panic().is_err());
+    }
+}
