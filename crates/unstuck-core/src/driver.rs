@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, wait_for};
 
 /// Something a worker can sleep in, which delivers events (wakes tasks) when it returns.
 ///
@@ -106,17 +106,6 @@ impl fmt::Debug for ThreadDriver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ThreadDriver").finish_non_exhaustive()
     }
-}
-
-#[cfg(not(unstuck_loom))]
-fn wait_for(condvar: &Condvar, token: &mut crate::sync::MutexGuard<'_, bool>, limit: Duration) {
-    condvar.wait_for(token, limit);
-}
-
-/// loom has no clock: a timed sleep may always end at once.
-#[cfg(unstuck_loom)]
-fn wait_for(_: &Condvar, _: &mut crate::sync::MutexGuard<'_, bool>, _: Duration) {
-    loom::thread::yield_now();
 }
 
 #[cfg(test)]

@@ -1,11 +1,39 @@
 //! The core of [unstuck](https://docs.rs/unstuck): tasks, a work-stealing scheduler and the single-threaded loop.
+//!
+//! It *runs futures* and knows nothing else: timers, sockets and pools are petals around it that never import each
+//! other, and the crate `unstuck` gives them all asyncio's names. Use that one; this one is for those who build on
+//! the mechanisms.
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | `task` | a future, its outcome and who holds them |
+//! | `sched` | how a task finds a thread: queues, stealing, who sleeps and who wakes |
+//! | [`LocalLoop`] | the single-threaded loop, asyncio's model |
+//! | [`driver`] | where a worker sleeps: the seam to timers and sockets |
+//! | [`job`] | what the pools run: a closure, its result, its handle |
+//! | `context` | which runtime am I in? |
 
 #[doc(hidden)]
 pub mod sync;
 
+mod block_on;
+mod context;
 pub mod driver;
 mod error;
+mod handle;
+pub mod job;
+mod local;
+mod metrics;
+mod sched;
+mod task;
 
+pub use context::{EnterGuard, current_task, is_inside, outside, spawn};
 #[doc(hidden)]
 pub use error::message as panic_message;
 pub use error::{JoinError, Origin};
+pub use handle::Handle;
+pub use job::{Executor, Job, JobHandle};
+pub use local::{LocalLoop, Stopper, spawn_local};
+pub use metrics::Statistics;
+pub use sched::{Around, Config, Hook, Scheduler};
+pub use task::{Task, TaskId, TaskRef};

@@ -25,6 +25,11 @@ mod real {
         };
     }
 
+    /// Waits until notified or until `limit` has passed.
+    pub fn wait_for<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, limit: std::time::Duration) {
+        condvar.wait_for(guard, limit);
+    }
+
     /// A cell whose accesses a model checker can see; free of cost in an ordinary build.
     #[derive(Debug)]
     pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
@@ -124,6 +129,11 @@ mod modelled {
         fn default() -> Self {
             Self::new()
         }
+    }
+
+    /// loom has no clock: a timed wait may always end at once.
+    pub fn wait_for<T>(_: &Condvar, _: &mut MutexGuard<'_, T>, _: std::time::Duration) {
+        loom::thread::yield_now();
     }
 
     /// loom's condvar consumes and returns the guard, parking_lot's borrows it: move it out and back.

@@ -1,0 +1,170 @@
+#![allow(unsafe_code)] // Scoped pointers: set by a guard, cleared by its drop, never seen by another thread.
+//! "Which runtime am I in?": one thread-local, set by guards once per thread, never per poll.
+//!
+//! Three questions are answered here. *Where does a free `spawn()` go?* To the home that was entered last. *Is this
+//! thread a worker of that home?* Then its own queue is one pointer away. *Which task is being polled?* One store
+//! before and one after each poll.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use crate::handle::Handle;
+use crate::local::LocalLoop;
+use crate::sched::Worker;
+use crate::task::{Header, TaskRef};
+
+struct Context {
+    /// The home that free functions use.
+    home: RefCell<Option<Handle>>,
+    /// The worker that this thread is.
+    worker: Cell<Option<NonNull<Worker>>>,
+    /// The single-threaded loop that runs on this thread.
+    local: Cell<Option<NonNull<LocalLoop>>>,
+    /// The task being polled.
+    task: Cell<Option<NonNull<Header>>>,
+    /// Async code is being run here: blocking this thread would stall it.
+    inside: Cell<bool>,
+}
+
+thread_local! {
+    static CONTEXT: Context = const {
+        Context {
+            home: RefCell::new(None),
+            worker: Cell::new(None),
+            local: Cell::new(None),
+            task: Cell::new(None),
+            inside: Cell::new(false),
+        }
+    };
+}
+
+/// Restores what was there before it was made. Stays on its thread.
+#[must_use = "the runtime is left when the guard is dropped"]
+pub struct EnterGuard {
+    previous: Option<Handle>,
+    stays: PhantomData<*const ()>,
+}
+
+impl std::fmt::Debug for EnterGuard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EnterGuard").finish_non_exhaustive()
+    }
+}
+
+/// Makes `handle`'s home the one that free functions use, until the guard is dropped.
+pub(crate) fn enter(handle: Handle) -> EnterGuard {
+    let previous = CONTEXT.with(|context| context.home.replace(Some(handle)));
+    EnterGuard { previous, stays: PhantomData }
+}
+
+impl Drop for EnterGuard {
+    fn drop(&mut self) {
+        // At the end of a thread the thread-local may be gone before a guard that the user keeps in another one.
+        let _ = CONTEXT.try_with(|context| context.home.replace(self.previous.take()));
+    }
+}
+
+/// Gives `f` the home of this thread.
+#[inline]
+pub(crate) fn with_home<R>(f: impl FnOnce(Option<&Handle>) -> R) -> R {
+    CONTEXT.with(|context| f(context.home.borrow().as_ref()))
+}
+
+/// Gives `f` the worker that this thread is, if it is one.
+#[inline]
+pub(crate) fn with_worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
+    // Wakers are used in destructors of other thread-locals too: then this thread is no worker any more.
+    let worker = CONTEXT.try_with(|context| context.worker.get()).unwrap_or(None);
+    // SAFETY: set by `as_worker`, which borrows the worker until it clears the pointer, on this thread.
+    f(worker.map(|worker| unsafe { worker.as_ref() }))
+}
+
+/// Gives `f` the single-threaded loop that runs on this thread, if one does.
+#[inline]
+pub(crate) fn with_local<R>(f: impl FnOnce(Option<&LocalLoop>) -> R) -> R {
+    let local = CONTEXT.try_with(|context| context.local.get()).unwrap_or(None);
+    // SAFETY: set by `as_local`, which borrows the loop until it restores the pointer, on this thread.
+    f(local.map(|local| unsafe { local.as_ref() }))
+}
+
+/// Runs `f` with `worker` as this thread's worker.
+pub(crate) fn as_worker<R>(worker: &Worker, f: impl FnOnce() -> R) -> R {
+    let _restore = Restore::set(|context| &context.worker, Some(NonNull::from(worker)));
+    let _inside = Restore::set(|context| &context.inside, true);
+    f()
+}
+
+/// Runs `f` with `local` as this thread's loop.
+pub(crate) fn as_local<R>(local: &LocalLoop, f: impl FnOnce() -> R) -> R {
+    let _restore = Restore::set(|context| &context.local, Some(NonNull::from(local)));
+    let _inside = Restore::set(|context| &context.inside, true);
+    f()
+}
+
+/// Marks this thread as running async code from outside a worker, until the guard is dropped.
+pub(crate) fn as_outside() -> impl Drop {
+    Restore::set(|context| &context.inside, true)
+}
+
+/// True while this thread runs async code, which a blocking call would stall.
+pub fn is_inside() -> bool {
+    CONTEXT.try_with(|context| context.inside.get()).unwrap_or(false)
+}
+
+/// Notes which task is being polled, until the guard is dropped.
+#[inline]
+pub(crate) fn enter_task(task: NonNull<Header>) -> impl Drop {
+    Restore::set(|context| &context.task, Some(task))
+}
+
+/// The task being polled on this thread.
+pub fn current_task() -> Option<TaskRef> {
+    let task = CONTEXT.try_with(|context| context.task.get()).unwrap_or(None)?;
+    // SAFETY: set by `enter_task` for the time of a poll, during which the runnable's reference is held.
+    Some(unsafe { TaskRef::to_running(task) })
+}
+
+struct Restore<T: Copy + 'static> {
+    cell: fn(&Context) -> &Cell<T>,
+    previous: T,
+    stays: PhantomData<*const ()>,
+}
+
+impl<T: Copy + 'static> Restore<T> {
+    #[inline]
+    fn set(cell: fn(&Context) -> &Cell<T>, value: T) -> Self {
+        let previous = CONTEXT.with(|context| cell(context).replace(value));
+        Self { cell, previous, stays: PhantomData }
+    }
+}
+
+impl<T: Copy + 'static> Drop for Restore<T> {
+    #[inline]
+    fn drop(&mut self) {
+        let _ = CONTEXT.try_with(|context| (self.cell)(context).set(self.previous));
+    }
+}
+
+/// Runs `f` as plain code: inside it this thread may block, as a thread of a pool may.
+pub fn outside<R>(f: impl FnOnce() -> R) -> R {
+    let _inside = Restore::set(|context| &context.inside, false);
+    f()
+}
+
+/// Spawns on the home of this thread.
+#[track_caller]
+pub fn spawn<F>(future: F) -> crate::Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    with_home(|home| home.unwrap_or_else(|| no_runtime("spawn")).spawn(future))
+}
+
+#[cold]
+#[track_caller]
+pub(crate) fn no_runtime(call: &str) -> ! {
+    panic!("no runtime on this thread: call {call}() inside unstuck::run(..), or hold a Runtime::enter() guard")
+}

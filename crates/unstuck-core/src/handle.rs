@@ -1,0 +1,111 @@
+#![allow(unsafe_code)] // Spawning hands the home's address to the task: rules 1 and 5 of task/README.md.
+//! A way to reach a home from anywhere: spawn there, list its tasks, wait for a future.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::block_on;
+use crate::context::{self, EnterGuard};
+use crate::task::{self, Home, Spawn, Task, TaskRef};
+
+/// Reaches a scheduler or a single-threaded loop from any thread.
+///
+/// It does not keep the workers running: work submitted after shutdown is refused with an error.
+#[derive(Clone)]
+pub struct Handle {
+    home: Arc<dyn Home>,
+}
+
+impl Handle {
+    pub(crate) fn new(home: Arc<dyn Home>) -> Self {
+        Self { home }
+    }
+
+    /// Spawns `future` as a task there.
+    #[track_caller]
+    #[inline]
+    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.spawn_named(None, future)
+    }
+
+    /// Spawns `future` as a task with a name.
+    #[track_caller]
+    #[inline]
+    pub fn spawn_named<F>(&self, name: Option<Arc<str>>, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        // SAFETY: `self` keeps the home alive during the call; homes outlive the tasks in their registries (their
+        // shutdown waits for an empty registry). The future is Send.
+        unsafe { self.spawn_unchecked(future, Spawn { name, place: Location::caller() }) }
+    }
+
+    /// # Safety
+    /// Rule 5: if the future or its output is not `Send`, the home is a loop on this very thread.
+    #[inline]
+    pub(crate) unsafe fn spawn_unchecked<F: Future + 'static>(&self, future: F, how: Spawn) -> Task<F::Output> {
+        // SAFETY: see `spawn_named`; the rest is the caller's promise.
+        unsafe { task::spawn(NonNull::from(&*self.home), future, how) }
+    }
+
+    /// Runs `future` to its end on this thread, while its tasks run on the workers.
+    ///
+    /// # Panics
+    /// Panics inside async code: it would stall the thread that runs it. `.await` the future instead.
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let _entered = self.enter();
+        block_on::block_on(Some(self.home.clone()), future)
+    }
+
+    /// Makes free functions such as `spawn` use this home until the guard is dropped.
+    pub fn enter(&self) -> EnterGuard {
+        context::enter(self.clone())
+    }
+
+    /// The home entered on this thread.
+    pub fn try_current() -> Option<Handle> {
+        context::with_home(|home| home.cloned())
+    }
+
+    /// The home entered on this thread.
+    ///
+    /// # Panics
+    /// Panics when there is none.
+    #[track_caller]
+    pub fn current() -> Handle {
+        Self::try_current().unwrap_or_else(|| context::no_runtime("Handle::current"))
+    }
+
+    /// Every unfinished task, in the order in which they were spawned on each thread.
+    pub fn tasks(&self) -> Vec<TaskRef> {
+        let mut tasks = self.home.registry().snapshot();
+        tasks.retain(|task| !task.is_done());
+        tasks.sort_by_key(TaskRef::id);
+        tasks
+    }
+
+    /// The number of unfinished tasks.
+    pub fn task_count(&self) -> usize {
+        self.home.registry().len()
+    }
+
+    /// True if both reach the same home.
+    pub fn is_same(&self, other: &Handle) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.home), Arc::as_ptr(&other.home))
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("tasks", &self.task_count()).finish_non_exhaustive()
+    }
+}

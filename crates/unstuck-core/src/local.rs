@@ -1,0 +1,309 @@
+#![allow(unsafe_code)] // Futures that are not Send: rule 5 of task/README.md.
+//! The single-threaded loop: asyncio's model, stalls visibly.
+//!
+//! One thread, one queue, strictly first in first out. A turn of the loop runs what was ready when the turn began,
+//! then asks the driver for timers and sockets, and sleeps there if nothing is ready: `asyncio.BaseEventLoop._run_once`,
+//! step by step, so that programs interleave in the same order. The main future takes its turn in the queue like any
+//! task.
+//!
+//! A task that blocks here blocks everything. That is the lesson; the multi-threaded scheduler is the answer.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use crate::block_on::refuse_inside;
+use crate::context;
+use crate::driver::{Driver, Park, Unpark};
+use crate::handle::Handle;
+use crate::metrics::Statistics;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Mutex, thread};
+use crate::task::{Home, Registry, Runnable, Spawn, Task, contained};
+
+/// A single-threaded loop. It stays on the thread that made it, and so may run futures that are not `Send`.
+pub struct LocalLoop {
+    shared: Arc<Shared>,
+    ready: RefCell<VecDeque<Entry>>,
+    driver: RefCell<Box<dyn Driver>>,
+    turns: Cell<u64>,
+    polls: Cell<u64>,
+    stays: PhantomData<*const ()>,
+}
+
+/// What waits for its turn: a task, or the main future.
+enum Entry {
+    Task(Runnable),
+    Main,
+}
+
+/// What other threads see of the loop. It is the home of its tasks.
+struct Shared {
+    registry: Registry,
+    /// What other threads have made ready.
+    remote: Mutex<VecDeque<Entry>>,
+    unparker: Arc<dyn Unpark>,
+    stop: AtomicBool,
+    /// Threads that are just handing us a task (task/README, rule 1).
+    submitting: AtomicUsize,
+}
+
+/// Ends [`LocalLoop::run_forever`] from anywhere.
+#[derive(Clone)]
+pub struct Stopper(Arc<Shared>);
+
+impl LocalLoop {
+    /// A loop that sleeps in `driver`.
+    pub fn new(driver: Box<dyn Driver>) -> Self {
+        let shared = Arc::new(Shared {
+            registry: Registry::new(1),
+            remote: Mutex::new(VecDeque::new()),
+            unparker: driver.unparker(),
+            stop: AtomicBool::new(false),
+            submitting: AtomicUsize::new(0),
+        });
+        Self {
+            shared,
+            ready: RefCell::new(VecDeque::new()),
+            driver: RefCell::new(driver),
+            turns: Cell::new(0),
+            polls: Cell::new(0),
+            stays: PhantomData,
+        }
+    }
+
+    /// Reaches this loop from anywhere; what is spawned through it must be `Send`.
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.shared.clone())
+    }
+
+    /// Spawns a future that need not be `Send`.
+    #[track_caller]
+    pub fn spawn_local<F: Future + 'static>(&self, future: F) -> Task<F::Output> {
+        // SAFETY: a `LocalLoop` stays on its thread, which is this one, and runs its tasks there alone.
+        unsafe { self.handle().spawn_unchecked(future, Spawn { name: None, place: Location::caller() }) }
+    }
+
+    /// Runs the loop until `future` is ready, and gives its value. Other tasks stay as they are then.
+    ///
+    /// # Panics
+    /// Panics inside async code: it would stall the thread that runs it. A panic of `future` goes through.
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        refuse_inside("block_on");
+        let mut future = pin!(future);
+        let main = Arc::new(Main { shared: self.shared.clone(), queued: AtomicBool::new(false) });
+        let waker = Waker::from(main.clone());
+        let mut value = None;
+        let mut poll_main = || {
+            // Acquire: pairs with the Release in `wake_by_ref`. Before the poll, so that a wake during it counts.
+            main.queued.swap(false, Ordering::Acquire);
+            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(ready) => value = Some(ready),
+                Poll::Pending => return false,
+            }
+            true
+        };
+        self.inside(|| {
+            waker.wake_by_ref();
+            while !self.turn(&mut poll_main) {
+                self.park();
+            }
+        });
+        value.unwrap_or_else(|| unreachable!("a turn says true when the main future is ready"))
+    }
+
+    /// Runs the loop until somebody [stops](Stopper::stop) it: it finishes the turn it is in.
+    ///
+    /// # Panics
+    /// Panics inside async code: it would stall the thread that runs it.
+    #[track_caller]
+    pub fn run_forever(&self) {
+        refuse_inside("run_forever");
+        self.inside(|| {
+            loop {
+                self.turn(&mut || false);
+                // Acquire: pairs with the Release in `stop`.
+                if self.shared.stop.swap(false, Ordering::Acquire) {
+                    return;
+                }
+                self.park();
+            }
+        });
+    }
+
+    /// Ends [`run_forever`](Self::run_forever).
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.shared.clone())
+    }
+
+    /// Asks all tasks to end, and turns the loop until they have. Refuses new ones from now on.
+    pub fn shutdown(&self) {
+        self.shared.registry.close();
+        for task in self.shared.registry.snapshot() {
+            task.cancel();
+        }
+        self.inside(|| {
+            while !self.shared.registry.is_empty() {
+                self.turn(&mut || false);
+                if !self.shared.registry.is_empty() {
+                    self.park();
+                }
+            }
+        });
+    }
+
+    /// Counters and sizes at this moment.
+    pub fn statistics(&self) -> Statistics {
+        Statistics {
+            workers: 1,
+            tasks: self.shared.registry.len(),
+            injected: self.shared.remote.lock().len(),
+            queued: self.ready.borrow().len(),
+            polls: self.polls.get(),
+            parks: self.turns.get(),
+            ..Statistics::default()
+        }
+    }
+
+    /// Runs `f` with this loop as the current one.
+    fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _entered = self.handle().enter();
+        context::as_local(self, f)
+    }
+
+    /// One turn: everything that was ready when it began. `main` is called when it is the main future's turn; true
+    /// if it said that it is done.
+    fn turn(&self, main: &mut dyn FnMut() -> bool) -> bool {
+        self.turns.set(self.turns.get() + 1);
+        self.ready.borrow_mut().append(&mut self.shared.remote.lock());
+        let batch = self.ready.borrow().len();
+        for _ in 0..batch {
+            let entry = self.ready.borrow_mut().pop_front();
+            match entry {
+                Some(Entry::Task(task)) => {
+                    self.polls.set(self.polls.get() + 1);
+                    if let Some(again) = task.run() {
+                        self.ready.borrow_mut().push_back(Entry::Task(again));
+                    }
+                }
+                Some(Entry::Main) if main() => return true,
+                Some(Entry::Main) => {}
+                None => break,
+            }
+        }
+        false
+    }
+
+    /// Delivers events; sleeps if nothing is ready.
+    fn park(&self) {
+        // A push from outside after this look leaves its token with the driver, which then returns at once.
+        let idle = self.ready.borrow().is_empty() && self.shared.remote.lock().is_empty();
+        let park = if idle { Park { limit: None, quiescent: true } } else { Park::POLL };
+        contained("the driver", || self.driver.borrow_mut().park(park));
+    }
+}
+
+impl Drop for LocalLoop {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+impl fmt::Debug for LocalLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LocalLoop").field(&self.statistics()).finish()
+    }
+}
+
+impl Stopper {
+    /// The loop ends its turn and returns from `run_forever`, now or when it is run the next time.
+    pub fn stop(&self) {
+        // Release: pairs with the Acquire in `run_forever`.
+        self.0.stop.store(true, Ordering::Release);
+        self.0.unparker.unpark();
+    }
+}
+
+impl fmt::Debug for Stopper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stopper").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn push(self: &Shared, entry: Entry) {
+        context::with_local(|local| match local {
+            Some(local) if std::ptr::eq(&*local.shared, self) => local.ready.borrow_mut().push_back(entry),
+            _ => {
+                // As in the scheduler's `submit`: the count keeps `self` alive after the push.
+                self.submitting.fetch_add(1, Ordering::Relaxed); // ordered before the push by the lock
+                self.remote.lock().push_back(entry);
+                self.unparker.unpark();
+                // Release: pairs with the Acquire in `Drop`.
+                self.submitting.fetch_sub(1, Ordering::Release);
+            }
+        });
+    }
+}
+
+impl Home for Shared {
+    fn submit(&self, task: Runnable) {
+        self.push(Entry::Task(task));
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    fn drained(&self) {} // tasks end on the loop's own thread, which looks for itself
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Someone may still be on the way out of `push`, a few instructions from its end.
+        while self.submitting.load(Ordering::Acquire) != 0 {
+            thread::yield_now();
+        }
+    }
+}
+
+/// Wakes the main future: it queues up like a task.
+struct Main {
+    shared: Arc<Shared>,
+    queued: AtomicBool,
+}
+
+impl Wake for Main {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Release: pairs with the Acquire before the main future is polled.
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            self.shared.push(Entry::Main);
+        }
+    }
+}
+
+/// Spawns a future that need not be `Send` on the single-threaded loop of this thread.
+///
+/// # Panics
+/// Panics when no single-threaded loop runs on this thread.
+#[track_caller]
+pub fn spawn_local<F: Future + 'static>(future: F) -> Task<F::Output> {
+    context::with_local(|local| match local {
+        Some(local) => local.spawn_local(future),
+        None => panic!(
+            "spawn_local() needs a single-threaded loop on this thread: use EventLoop, run_single(..) or \
+             #[unstuck::main(flavor = \"single\")], or spawn() if the future is Send"
+        ),
+    })
+}

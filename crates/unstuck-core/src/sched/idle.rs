@@ -1,0 +1,181 @@
+//! Decides when a worker may sleep and who is woken. Promise: *a pushed task is never left behind while every worker
+//! sleeps.*
+//!
+//! It never sees a queue: whoever wants to sleep brings a closure that says whether there is work. That keeps the
+//! protocol small enough for a model checker (`tests` in this folder run it under loom).
+//!
+//! # States
+//!
+//! A worker is *busy*, *searching* (looking for work to steal) or *asleep*. One word counts the latter two.
+//!
+//! # Protocol
+//!
+//! ```text
+//! whoever pushes a task                  a worker without work
+//!   P1 push                                S1 enter the list of sleepers, count: searching → asleep
+//!   P2 fence                               S2 fence
+//!   P3 read the counts                     S3 look at every queue once more
+//!   P4 if nobody searches and              S4 work there? take yourself off the list and stay.
+//!      somebody sleeps: wake one              Otherwise sleep.
+//! ```
+//!
+//! The race to close is a push between a sleeper's last look and its sleep. P2 and S2 are sequentially consistent
+//! fences, so one of them comes first. If P2 does, the sleeper's S3 sees the task. If S2 does, the pusher's P3
+//! sees the sleeper counted as asleep, and P4 wakes somebody.
+//!
+//! # Throttling
+//!
+//! A woken worker counts as searching from the moment it is chosen, and while somebody searches nobody else is woken:
+//! a burst of pushes costs one wake-up, not one each. The duty passes on: the last searcher to find work looks whether
+//! there is more, and if so wakes the next ([`Idle::stop_searching`], again behind a fence: a pusher that skipped P4
+//! because of that searcher is thereby seen by it).
+//!
+//! Two rejected designs: waking one sleeper per push (40 µs of a core each, for tasks of 100 ns), and a fixed number
+//! of searchers (with 2 cores it is always wrong). The idea of counting searchers comes from Go's scheduler (Vyukov
+//! 2012) and tokio's; that the module is handed a closure instead of the queues comes from rayon's `sleep`.
+
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering, fence};
+
+const ONE_SEARCHING: usize = 1;
+const ONE_ASLEEP: usize = 1 << 16;
+
+/// Who searches and who sleeps.
+pub(crate) struct Idle {
+    /// Searching workers in the low 16 bits, sleeping ones above.
+    counts: AtomicUsize,
+    /// The sleepers, the one that fell asleep last at the end: its core's caches are the warmest.
+    sleepers: Mutex<Vec<usize>>,
+    workers: usize,
+}
+
+/// What became of a worker that wanted to sleep.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sleep {
+    /// Sleep now. `last` means that no other worker is awake.
+    Now { last: bool },
+    /// Do not: there is work. The worker counts as searching.
+    Stay,
+}
+
+#[derive(Clone, Copy)]
+struct Counts(usize);
+
+impl Counts {
+    fn searching(self) -> usize {
+        self.0 & (ONE_ASLEEP - 1)
+    }
+
+    fn asleep(self) -> usize {
+        self.0 / ONE_ASLEEP
+    }
+}
+
+impl Idle {
+    pub(crate) fn new(workers: usize) -> Self {
+        assert!(workers < ONE_ASLEEP, "{workers} workers do not fit the counts");
+        Self { counts: AtomicUsize::new(0), sleepers: Mutex::new(Vec::with_capacity(workers)), workers }
+    }
+
+    /// After a push: the sleeper that must be unparked, if any. It counts as searching from now on.
+    #[inline]
+    pub(crate) fn wake_one(&self) -> Option<usize> {
+        fence(Ordering::SeqCst); // P2: pairs with S2 and with the fence in `stop_searching`
+        self.pick()
+    }
+
+    #[inline]
+    fn pick(&self) -> Option<usize> {
+        // Relaxed: ordered by the fence before it. (P3)
+        let counts = Counts(self.counts.load(Ordering::Relaxed));
+        if counts.searching() > 0 || counts.asleep() == 0 {
+            return None;
+        }
+        self.pick_slowly()
+    }
+
+    #[cold]
+    fn pick_slowly(&self) -> Option<usize> {
+        let mut sleepers = self.sleepers.lock();
+        // Counts of sleepers change under the lock only; a searcher may have appeared before we got it.
+        if Counts(self.counts.load(Ordering::Relaxed)).searching() > 0 {
+            return None;
+        }
+        let chosen = sleepers.pop()?;
+        // SeqCst: in one order with the other changes of the counts.
+        self.counts.fetch_add(ONE_SEARCHING.wrapping_sub(ONE_ASLEEP), Ordering::SeqCst);
+        Some(chosen)
+    }
+
+    /// At shutdown: everyone who sleeps.
+    pub(crate) fn wake_all(&self) -> Vec<usize> {
+        let mut sleepers = self.sleepers.lock();
+        let woken = std::mem::take(&mut *sleepers);
+        self.counts.fetch_add(ONE_SEARCHING.wrapping_sub(ONE_ASLEEP).wrapping_mul(woken.len()), Ordering::SeqCst); // as above
+        woken
+    }
+
+    /// A busy worker ran out of work. May it search? At most half of the workers do at the same time: more would only
+    /// take turns on the same cache lines.
+    pub(crate) fn start_searching(&self) -> bool {
+        let counts = Counts(self.counts.load(Ordering::Relaxed)); // a hint; one searcher too many does no harm
+        if 2 * counts.searching() >= self.workers {
+            return false;
+        }
+        self.counts.fetch_add(ONE_SEARCHING, Ordering::SeqCst); // one order with the other changes
+        true
+    }
+
+    /// A searcher found work. True if it was the last one: it then looks whether there is more, and wakes the next.
+    #[must_use]
+    pub(crate) fn stop_searching(&self) -> bool {
+        let before = Counts(self.counts.fetch_sub(ONE_SEARCHING, Ordering::SeqCst));
+        fence(Ordering::SeqCst); // pairs with P2: a pusher that saw us searching is seen by the look that follows
+        before.searching() == 1
+    }
+
+    /// A worker wants to sleep. `searching` says whether it counts as searching, `has_work` looks at every queue.
+    pub(crate) fn sleep(&self, worker: usize, searching: bool, has_work: impl FnOnce() -> bool) -> Sleep {
+        let searching = if searching { ONE_SEARCHING } else { 0 };
+        let before = {
+            let mut sleepers = self.sleepers.lock();
+            sleepers.push(worker);
+            self.counts.fetch_add(ONE_ASLEEP - searching, Ordering::SeqCst) // S1
+        };
+        fence(Ordering::SeqCst); // S2: pairs with P2
+        if has_work() {
+            // S3
+            if !self.wake_up(worker) {
+                self.counts.fetch_add(ONE_SEARCHING, Ordering::SeqCst); // one order with the other changes
+            }
+            return Sleep::Stay; // S4
+        }
+        Sleep::Now { last: Counts(before).asleep() + 1 == self.workers }
+    }
+
+    /// A worker is awake again. True if it was chosen by [`wake_one`](Self::wake_one) or
+    /// [`wake_all`](Self::wake_all), and so counts as searching; false if something else ended its sleep.
+    #[must_use]
+    pub(crate) fn wake_up(&self, worker: usize) -> bool {
+        let mut sleepers = self.sleepers.lock();
+        match sleepers.iter().rposition(|&sleeper| sleeper == worker) {
+            None => true,
+            Some(at) => {
+                sleepers.remove(at);
+                self.counts.fetch_sub(ONE_ASLEEP, Ordering::SeqCst); // one order with the other changes
+                false
+            }
+        }
+    }
+
+    /// True if every worker sleeps.
+    pub(crate) fn all_asleep(&self) -> bool {
+        Counts(self.counts.load(Ordering::SeqCst)).asleep() == self.workers
+    }
+
+    /// How many workers sleep, for statistics.
+    pub(crate) fn asleep(&self) -> usize {
+        Counts(self.counts.load(Ordering::Relaxed)).asleep() // display only
+    }
+}

@@ -1,0 +1,105 @@
+//! Where one worker sleeps, and how others end its sleep.
+//!
+//! One of the sleepers lies in the driver, so that timers and sockets are watched; the others lie on their own
+//! thread's futex. A worker's parker remembers which, so that whoever wakes it knocks on the right door.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::driver::{Driver, Park, Unpark};
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{Mutex, thread};
+
+const AWAKE: u32 = 0;
+const IN_THREAD: u32 = 1;
+const IN_DRIVER: u32 = 2;
+const WOKEN: u32 = 3;
+
+/// The bed of one worker.
+pub(super) struct Parker {
+    state: AtomicU32,
+    thread: OnceLock<thread::Thread>,
+}
+
+/// The driver: one worker at a time sleeps in it.
+pub(super) struct DriverSeat {
+    seat: Mutex<Box<dyn Driver>>,
+    unparker: Arc<dyn Unpark>,
+}
+
+impl DriverSeat {
+    pub(super) fn new(driver: Box<dyn Driver>) -> Self {
+        let unparker = driver.unparker();
+        Self { seat: Mutex::new(driver), unparker }
+    }
+
+    /// Delivers what is due, if nobody is in the driver anyway.
+    pub(super) fn poll(&self) {
+        if let Some(mut driver) = self.seat.try_lock() {
+            park_in(&mut driver, Park::POLL);
+        }
+    }
+
+    /// Everything sleeps: a paused clock may jump now, so its driver is asked to look again. Others are left alone.
+    pub(super) fn announce_quiescence(&self) {
+        if self.unparker.wants_quiescence() {
+            self.unparker.unpark();
+        }
+    }
+}
+
+impl Parker {
+    pub(super) fn new() -> Self {
+        Self { state: AtomicU32::new(AWAKE), thread: OnceLock::new() }
+    }
+
+    /// The calling thread will sleep here.
+    pub(super) fn bind(&self) {
+        let _ = self.thread.set(thread::current());
+    }
+
+    /// Sleeps until unparked, or until the driver delivered something. At once if unparked since the last time.
+    ///
+    /// `quiescent`: nothing else is awake. If somebody else lies in the driver, it is told (see
+    /// [`DriverSeat::announce_quiescence`]).
+    pub(super) fn park(&self, driver: &DriverSeat, quiescent: bool) {
+        if let Some(mut seat) = driver.seat.try_lock() {
+            if self.lie_down(IN_DRIVER) {
+                park_in(&mut seat, Park { limit: None, quiescent });
+            }
+        } else if self.lie_down(IN_THREAD) {
+            if quiescent {
+                driver.announce_quiescence();
+            }
+            // Acquire: pairs with the Release in `unpark`.
+            while self.state.load(Ordering::Acquire) == IN_THREAD {
+                thread::park();
+            }
+        }
+        // Acquire: pairs with the Release in `unpark`; the worker looks at the queues next.
+        self.state.swap(AWAKE, Ordering::Acquire);
+    }
+
+    fn lie_down(&self, place: u32) -> bool {
+        // Acquire: pairs with the Release in `unpark`, for the case that it came first.
+        self.state.compare_exchange(AWAKE, place, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Ends the sleep, or the next one.
+    pub(super) fn unpark(&self, driver: &DriverSeat) {
+        // Release: pairs with the Acquire in `park`.
+        match self.state.swap(WOKEN, Ordering::AcqRel) {
+            IN_THREAD => {
+                if let Some(thread) = self.thread.get() {
+                    thread.unpark();
+                }
+            }
+            IN_DRIVER => driver.unparker.unpark(),
+            _ => {}
+        }
+    }
+}
+
+/// A driver wakes wakers of any origin: their panics stay here.
+fn park_in(driver: &mut Box<dyn Driver>, park: Park) {
+    crate::task::contained("the driver", || driver.park(park));
+}

@@ -1,0 +1,268 @@
+//! What a worker does all day: run tasks, look for more, sleep.
+//!
+//! ```text
+//! loop {  the slot → the own queue → (every 61st time: the injector first, and the driver)
+//!         nothing there?  search: the injector, the others' queues, at last an aged slot
+//!         nothing there?  sleep in the driver or on the thread }
+//! ```
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use super::idle::Sleep;
+use super::queue::Local;
+use super::{Remote, Shared};
+use crate::context;
+use crate::sync::atomic::Ordering;
+use crate::sync::hint;
+use crate::task::Runnable;
+
+/// Every so many polls a worker looks at the injector and the driver before its own queue, so that tasks from outside
+/// and timers are not starved by tasks that keep waking each other. Prime, so that it does not beat with the user's
+/// own periods (the number is Go's and tokio's).
+const FAIRNESS: u32 = 61;
+
+/// The slot may be served this often in a row before the queue has a turn: two tasks that wake each other for ever
+/// would otherwise starve the others. Small enough for fairness, large enough not to show in ping-pong.
+const SLOT_STREAK: u32 = 16;
+
+/// Rounds of looking around before a worker sleeps, about 20 µs in all: waking a sleeper takes 40 µs and costs the
+/// waker 4–17 µs, so a short look pays when work comes in bursts.
+const SEARCH_ROUNDS: u32 = 40;
+
+/// Pauses between two rounds.
+const SEARCH_PAUSES: u32 = 20;
+
+/// One worker thread's own state.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    index: usize,
+    local: Local,
+    tick: Cell<u32>,
+    streak: Cell<u32>,
+    random: Cell<u32>,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, index: usize, local: Local) -> Self {
+        Self {
+            shared,
+            index,
+            local,
+            tick: Cell::new(0),
+            streak: Cell::new(0),
+            random: Cell::new(index as u32 * 2 + 1),
+        }
+    }
+
+    /// Works until the scheduler has closed and its last task has ended.
+    pub(super) fn work(&self) {
+        self.remote().parker.bind();
+        context::as_worker(self, || {
+            loop {
+                while let Some(task) = self.next() {
+                    self.run(task);
+                }
+                if self.shared.is_drained() {
+                    return;
+                }
+                if let Some(task) = self.search() {
+                    self.run(task);
+                }
+            }
+        });
+    }
+
+    /// True if this worker belongs to `shared`.
+    #[inline]
+    pub(super) fn belongs_to(&self, shared: &Shared) -> bool {
+        std::ptr::eq(&*self.shared, shared)
+    }
+
+    #[inline]
+    fn remote(&self) -> &Remote {
+        &self.shared.remotes[self.index]
+    }
+
+    /// A task became ready on this thread: it runs next.
+    #[inline]
+    pub(super) fn push(&self, task: Runnable) {
+        if let Some(displaced) = self.remote().slot.put(task) {
+            self.local.push(displaced);
+            self.shared.wake_one();
+        }
+    }
+
+    /// Runs a task; if it woke itself it goes to the back of the queue.
+    #[inline]
+    fn run(&self, task: Runnable) {
+        let polls = &self.remote().polls;
+        polls.store(polls.load(Ordering::Relaxed) + 1, Ordering::Relaxed); // only this worker writes; readers want a rough answer
+        if let Some(task) = task.run() {
+            // Alone in the queue it is served here at once; behind others it may be worth another worker's while.
+            let crowded = !self.local.is_empty();
+            self.local.push(task);
+            if crowded {
+                self.shared.wake_one();
+            }
+        }
+    }
+
+    /// The next task of this worker's own.
+    #[inline]
+    fn next(&self) -> Option<Runnable> {
+        let tick = self.tick.get() + 1;
+        self.tick.set(tick);
+        if tick >= FAIRNESS {
+            self.tick.set(0);
+            if let Some(task) = self.look_outside() {
+                return Some(task);
+            }
+        }
+        let slot = &self.remote().slot;
+        if self.streak.get() < SLOT_STREAK {
+            if let Some(task) = slot.take() {
+                self.streak.set(self.streak.get() + 1);
+                return Some(task);
+            }
+        }
+        self.streak.set(0);
+        self.local.pop().or_else(|| slot.take())
+    }
+
+    /// The fairness turn: delivers timers that are due, and takes from the injector.
+    #[cold]
+    fn look_outside(&self) -> Option<Runnable> {
+        self.shared.driver.poll();
+        self.shared.injector.steal_into(&self.local)
+    }
+
+    /// No work here: looks elsewhere, and sleeps in between. Gives a task, or nothing if there is work here now or
+    /// nothing is left to do.
+    fn search(&self) -> Option<Runnable> {
+        let mut searching = self.shared.idle.start_searching();
+        loop {
+            if searching {
+                if let Some(task) = self.look_around() {
+                    return Some(task);
+                }
+            }
+            searching = self.sleep(searching);
+            // The driver may have filled the own queue; the searcher's duty passes on then.
+            if !self.local.is_empty() || !self.remote().slot.is_empty() || self.shared.is_drained() {
+                if searching {
+                    self.found();
+                }
+                return None;
+            }
+        }
+    }
+
+    /// Sleeps if there is really nothing to do. True if the worker counts as searching afterwards.
+    fn sleep(&self, searching: bool) -> bool {
+        match self.shared.idle.sleep(self.index, searching, || self.shared.has_work()) {
+            Sleep::Stay => true,
+            Sleep::Now { last } => {
+                // Looked at after we joined the sleepers: whoever drains the scheduler later finds us there.
+                if !self.shared.is_drained() {
+                    self.count(&self.remote().parks);
+                    self.remote().parker.park(&self.shared.driver, last && self.shared.nobody_outside());
+                }
+                self.shared.idle.wake_up(self.index)
+            }
+        }
+    }
+
+    /// Searches until something turns up (then this worker no longer counts as searching) or the rounds are over
+    /// (then it still does).
+    fn look_around(&self) -> Option<Runnable> {
+        let mut ages = Ages::new();
+        for _ in 0..SEARCH_ROUNDS {
+            if let Some(task) = self.steal() {
+                self.found();
+                return Some(task);
+            }
+            if let Some(task) = ages.aged(self) {
+                self.found();
+                return Some(task);
+            }
+            for _ in 0..SEARCH_PAUSES {
+                hint::spin_loop();
+            }
+        }
+        None
+    }
+
+    /// This searcher found work, or gives up searching: the last one passes the duty on.
+    fn found(&self) {
+        if self.shared.idle.stop_searching() && self.shared.has_work() {
+            self.shared.wake_one();
+        }
+    }
+
+    fn steal(&self) -> Option<Runnable> {
+        if let Some(task) = self.shared.injector.steal_into(&self.local) {
+            return Some(task);
+        }
+        let remotes = &self.shared.remotes;
+        let start = self.random() as usize;
+        for offset in 0..remotes.len() {
+            let victim = (start + offset) % remotes.len();
+            if victim != self.index && !remotes[victim].stealer.is_empty() {
+                if let Some(task) = remotes[victim].stealer.steal_into(&self.local) {
+                    self.count(&self.remote().steals);
+                    return Some(task);
+                }
+            }
+        }
+        None
+    }
+
+    /// Marsaglia's xorshift (2003): so that thieves do not all try the same victim first.
+    fn random(&self) -> u32 {
+        let mut x = self.random.get();
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        self.random.set(x);
+        x
+    }
+
+    fn count(&self, counter: &crate::sync::atomic::AtomicU64) {
+        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed); // as in `run`
+    }
+}
+
+/// Watches the other workers' slots during a search.
+///
+/// A task in a slot is about to run on a warm core: taking it at once would turn every ping-pong into a quarrel
+/// between two cores. It may be taken when its worker has not begun a new poll for half of the search: then that
+/// worker is busy with something long.
+struct Ages {
+    rounds: u32,
+    polls: Option<u64>,
+    victim: usize,
+}
+
+impl Ages {
+    fn new() -> Self {
+        Self { rounds: 0, polls: None, victim: 0 }
+    }
+
+    fn aged(&mut self, thief: &Worker) -> Option<Runnable> {
+        let remotes = &thief.shared.remotes;
+        self.rounds += 1;
+        let polls = remotes[self.victim].polls.load(Ordering::Relaxed); // a rough answer is enough: the slot's swap decides
+        if self.polls != Some(polls) || remotes[self.victim].slot.is_empty() {
+            // It moves, or has nothing for us: watch the next one.
+            self.rounds = 0;
+            self.victim = (self.victim + 1) % remotes.len();
+            if self.victim == thief.index {
+                self.victim = (self.victim + 1) % remotes.len();
+            }
+            self.polls = Some(remotes[self.victim].polls.load(Ordering::Relaxed)); // as above
+            return None;
+        }
+        if self.rounds < SEARCH_ROUNDS / 2 { None } else { remotes[self.victim].slot.take() }
+    }
+}

@@ -1,0 +1,295 @@
+#![allow(unsafe_code)] // Handles are counted references to the task's one allocation.
+//! What people hold of a task: [`Task`], which owns its result, and [`TaskRef`], which does not.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::header::{Header, contained, discard_outcome, drop_refs, take_outcome};
+use super::state::{Cancel, Let};
+use super::waker::submit;
+use crate::error::JoinError;
+
+/// A spawned task. Awaiting it gives its result.
+///
+/// The task runs whether or not it is awaited; `(&mut task).await` waits without giving the handle up. Dropping the
+/// handle detaches the task: it goes on, and its result is dropped when it ends.
+///
+/// # Cancellation
+/// Dropping a future that awaits the task does not touch the task. [`Task::cancel`] does: the task's future is
+/// dropped at the await point where it stands (or right after the poll it is in), its destructors run, and awaiting
+/// the handle gives an error that [is_cancelled](JoinError::is_cancelled).
+///
+/// # Errors
+/// Awaiting it gives [`JoinError`] when the task was cancelled, panicked, or was refused because its runtime has shut
+/// down.
+///
+/// # Panics
+/// Polling it again after it gave its result panics.
+#[must_use = "dropping a Task detaches it; `.detach()` says so"]
+pub struct Task<T> {
+    raw: TaskRef,
+    output: PhantomData<T>,
+}
+
+// SAFETY: the handle gives out a `T`; everything else about it is atomic.
+unsafe impl<T: Send> Send for Task<T> {}
+// SAFETY: through a shared handle one reads the header only, never the result.
+unsafe impl<T: Send> Sync for Task<T> {}
+
+impl<T> Unpin for Task<T> {}
+
+impl<T> Task<T> {
+    /// # Safety
+    /// The caller owns the handle's reference and HANDLE is set; `T` is the output of the task's future.
+    pub(super) unsafe fn from_raw(header: NonNull<Header>) -> Self {
+        // SAFETY: the caller's promise.
+        Self { raw: unsafe { TaskRef::from_raw(header) }, output: PhantomData }
+    }
+
+    /// Lets the task go on by itself, as dropping the handle does, but visibly on purpose.
+    pub fn detach(self) {
+        drop(self);
+    }
+
+    /// Asks the task to end; false if it had ended already.
+    ///
+    /// The request is delivered at the await point where the task stands; code that runs at this moment goes on to
+    /// its next await. If the task finishes first, its value wins. Await the task to wait for its real end.
+    #[allow(clippy::must_use_candidate)] // asking is what people do it for
+    pub fn cancel(&self) -> bool {
+        self.raw.cancel()
+    }
+
+    /// True once it has ended: by giving a value, by a panic or by cancellation.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.raw.is_done()
+    }
+
+    /// The result if the task has ended, without waiting.
+    ///
+    /// # Panics
+    /// Panics when the result was taken before.
+    pub fn try_result(&mut self) -> Option<Result<T, JoinError>> {
+        if !self.is_done() {
+            return None;
+        }
+        let mut outcome = Poll::Pending;
+        // SAFETY: complete, we are its handle, and `T` is its output type (`from_raw`).
+        unsafe { take_outcome(self.raw.0, &mut outcome) };
+        match outcome {
+            Poll::Ready(result) => Some(result),
+            Poll::Pending => None,
+        }
+    }
+
+    /// The task's number, unique in this process.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.raw.id()
+    }
+
+    /// The task's name: the one it was given, or `task-` and its number.
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        self.raw.name()
+    }
+
+    /// Names the task, for reports and errors.
+    pub fn set_name(&self, name: impl Into<Arc<str>>) {
+        self.raw.set_name(name);
+    }
+
+    /// A reference to the task that does not own its result: to cancel or watch it from elsewhere.
+    #[must_use]
+    pub fn as_ref(&self) -> &TaskRef {
+        &self.raw
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, JoinError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let header = self.raw.header();
+        if !header.state.is_complete() {
+            // SAFETY: we are the handle.
+            if unsafe { header.set_waiter(cx.waker()) } {
+                return Poll::Pending;
+            }
+            debug_assert!(header.state.is_complete());
+        }
+        self.try_result().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl<T> Drop for Task<T> {
+    #[inline]
+    fn drop(&mut self) {
+        match self.raw.header().state.drop_handle() {
+            Let::Detached { waiter: false } => {}
+            Let::Detached { waiter: true } => {
+                // SAFETY: `drop_handle` took WAITER away before the task completed: the field is ours (rule 3).
+                let waker = unsafe { self.raw.header().take_waiter() };
+                contained("a waker", || drop(waker));
+            }
+            // SAFETY: complete, and the handle owns the outcome (rule 2).
+            Let::Finished => unsafe { discard_outcome(self.raw.0) },
+        }
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Task").field(&self.raw).finish()
+    }
+}
+
+/// A reference to a task that does not own its result: to watch it, name it or cancel it.
+pub struct TaskRef(NonNull<Header>);
+
+// SAFETY: a counted reference to a header, which is made to be shared by threads; the future is out of reach.
+unsafe impl Send for TaskRef {}
+// SAFETY: as above.
+unsafe impl Sync for TaskRef {}
+
+/// A task's number, unique in this process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId(pub(super) u64);
+
+impl TaskRef {
+    /// # Safety
+    /// The caller owns a reference, which goes to the result.
+    pub(super) unsafe fn from_raw(header: NonNull<Header>) -> Self {
+        Self(header)
+    }
+
+    /// A reference to the task being polled.
+    ///
+    /// # Safety
+    /// `header` is alive.
+    pub(crate) unsafe fn to_running(header: NonNull<Header>) -> Self {
+        // SAFETY: alive, says the caller.
+        unsafe { header.as_ref().state.add_ref() };
+        Self(header)
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        // SAFETY: we hold a reference.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Asks the task to end; false if it had ended already. See [`Task::cancel`].
+    #[allow(clippy::must_use_candidate)]
+    pub fn cancel(&self) -> bool {
+        match self.header().state.cancel() {
+            Cancel::Submit => {
+                // SAFETY: `cancel` moved the state to SCHEDULED and made a reference for the runnable.
+                unsafe { submit(self.0) };
+                true
+            }
+            Cancel::Requested => true,
+            Cancel::Finished => false,
+        }
+    }
+
+    /// True once it has ended.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.header().state.is_complete()
+    }
+
+    /// True while a cancellation is requested and not yet delivered.
+    #[must_use]
+    pub fn is_cancelling(&self) -> bool {
+        self.header().state.is_cancelling()
+    }
+
+    /// True while a thread is polling it.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.header().state.is_running()
+    }
+
+    /// The task's number, unique in this process.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        TaskId(self.header().id)
+    }
+
+    /// The task's name: the one it was given, or `task-` and its number.
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        self.header().name().unwrap_or_else(|| format!("task-{}", self.header().id).into())
+    }
+
+    /// Names the task, for reports and errors.
+    pub fn set_name(&self, name: impl Into<Arc<str>>) {
+        self.header().set_name(name.into());
+    }
+
+    /// The place in the source that spawned it.
+    #[must_use]
+    pub fn place(&self) -> &'static Location<'static> {
+        self.header().place
+    }
+}
+
+impl Clone for TaskRef {
+    fn clone(&self) -> Self {
+        self.header().state.add_ref();
+        Self(self.0)
+    }
+}
+
+impl Drop for TaskRef {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours.
+        unsafe { drop_refs(self.0, 1) };
+    }
+}
+
+impl PartialEq for TaskRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for TaskRef {}
+
+impl fmt::Debug for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match (self.is_done(), self.is_running(), self.is_cancelling()) {
+            (true, _, _) => "done",
+            (_, true, _) => "running",
+            (_, _, true) => "cancelling",
+            _ => "waiting",
+        };
+        f.debug_struct("Task")
+            .field("id", &self.header().id)
+            .field("name", &self.name())
+            .field("state", &state)
+            .field("spawned_at", &format_args!("{}:{}", self.place().file(), self.place().line()))
+            .finish()
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaskId({})", self.0)
+    }
+}

@@ -1,0 +1,450 @@
+#![allow(unsafe_code)] // A task is one allocation that many threads share: see the rules in README.md.
+//! A task's one allocation: header, future, outcome.
+
+use std::any::Any;
+use std::cell::Cell as StdCell;
+use std::fmt;
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+
+use super::registry::{Links, Registry};
+use super::state::{Pause, Start, State};
+use super::waker;
+use crate::context;
+use crate::error::{JoinError, Origin};
+use crate::sync::{Mutex, UnsafeCell};
+
+/// Where tasks live: it knows all of its tasks and runs those that are ready.
+///
+/// A home outlives every unfinished task (README, rule 1).
+pub(crate) trait Home: Send + Sync {
+    /// A task became ready: run it soon. Called from any thread.
+    fn submit(&self, task: Runnable);
+
+    /// The tasks that live here.
+    fn registry(&self) -> &Registry;
+
+    /// The registry has been closed and its last task has left.
+    fn drained(&self);
+
+    /// A thread that waits for a future of this home (`block_on`) fell asleep. A paused clock must not jump while one
+    /// of them is about to do something.
+    fn outside_sleeps(&self) {}
+
+    /// Such a thread is awake, or will be at once.
+    fn outside_wakes(&self) {}
+}
+
+/// The part of a task that does not depend on the type of its future.
+pub(crate) struct Header {
+    pub(super) state: State,
+    vtable: &'static Vtable,
+    home: NonNull<dyn Home>,
+    pub(super) id: u64,
+    pub(super) place: &'static Location<'static>,
+    /// Neighbours in the registry; guarded by the lock of the registry's shard (rule 4).
+    pub(super) links: UnsafeCell<Links>,
+    /// The waker that the handle left (rule 3).
+    waiter: UnsafeCell<Option<Waker>>,
+    /// What few tasks have.
+    extra: OnceLock<Box<Extra>>,
+}
+
+/// What few tasks have, allocated on demand.
+#[derive(Default)]
+struct Extra {
+    name: Mutex<Option<Arc<str>>>,
+}
+
+/// What to do with a task whose future type is forgotten.
+struct Vtable {
+    /// Polls the future or delivers a cancellation. Consumes the runnable's reference unless it returns true, which
+    /// means that the runnable goes back to the queue.
+    run: unsafe fn(NonNull<Header>) -> bool,
+    /// Drops the future unpolled: the runtime has shut down. Consumes the runnable's and the registry's references.
+    refuse: unsafe fn(NonNull<Header>),
+    /// Moves the outcome into `*mut Poll<Result<T, JoinError>>`.
+    take: unsafe fn(NonNull<Header>, *mut ()),
+    /// Drops the outcome.
+    discard: unsafe fn(NonNull<Header>),
+    /// Frees the allocation.
+    free: unsafe fn(NonNull<Header>),
+}
+
+#[repr(C)] // the header comes first, so that a pointer to it is a pointer to the whole
+struct Cell<F: Future> {
+    header: Header,
+    /// The future, then its outcome (rule 2).
+    stage: UnsafeCell<Stage<F>>,
+}
+
+enum Stage<F: Future> {
+    Future(F),
+    Value(F::Output),
+    Panicked(Box<dyn Any + Send>),
+    Cancelled,
+    Refused,
+    Taken,
+}
+
+/// Allocates a task that lives at `home`: held by the registry-to-be, its runnable and its handle.
+pub(super) fn allocate<F: Future>(
+    future: F,
+    home: NonNull<dyn Home>,
+    id: u64,
+    name: Option<Arc<str>>,
+    place: &'static Location<'static>,
+) -> NonNull<Header> {
+    let extra = OnceLock::new();
+    if name.is_some() {
+        let _ = extra.set(Box::new(Extra { name: Mutex::new(name) }));
+    }
+    let cell = Box::new(Cell {
+        header: Header {
+            state: State::new(),
+            vtable: &const {
+                Vtable {
+                    run: run::<F>,
+                    refuse: refuse::<F>,
+                    take: take::<F>,
+                    discard: discard::<F>,
+                    free: free::<F>,
+                }
+            },
+            home,
+            id,
+            place,
+            links: UnsafeCell::new(Links::default()),
+            waiter: UnsafeCell::new(None),
+            extra,
+        },
+        stage: UnsafeCell::new(Stage::Future(future)),
+    });
+    NonNull::from(Box::leak(cell)).cast()
+}
+
+/// The right and the duty to run a task once: there is at most one per task at any time.
+///
+/// Dropping it without running it cancels the task.
+pub(crate) struct Runnable(NonNull<Header>);
+
+// SAFETY: the runnable may poll the future on another thread only when the future is Send, or when its home gives it
+// to its own thread alone (rule 5).
+unsafe impl Send for Runnable {}
+
+impl Runnable {
+    /// # Safety
+    /// The caller has just moved the state to SCHEDULED and owns a reference, which the runnable takes over.
+    pub(super) unsafe fn new(header: NonNull<Header>) -> Self {
+        Self(header)
+    }
+
+    /// Polls the task once, or delivers a cancellation. Gives itself back when the task woke itself meanwhile: it
+    /// then belongs at the back of the queue.
+    #[inline]
+    pub(crate) fn run(self) -> Option<Runnable> {
+        let header = self.into_raw();
+        // SAFETY: a runnable exists only while SCHEDULED is set and owns a reference (rule 2).
+        let again = unsafe { (header.as_ref().vtable.run)(header) };
+        again.then(|| Runnable(header))
+    }
+
+    /// The home has closed: drops the future unpolled, and its handle is told so.
+    pub(super) fn refuse(self) {
+        let header = self.into_raw();
+        // SAFETY: as in `run`; the registry has not taken its reference.
+        unsafe { (header.as_ref().vtable.refuse)(header) }
+    }
+
+    pub(super) fn header(&self) -> NonNull<Header> {
+        self.0
+    }
+
+    /// For queues that store pointers.
+    pub(crate) fn into_raw(self) -> NonNull<Header> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// # Safety
+    /// `header` came from [`Runnable::into_raw`] and is used once.
+    pub(crate) unsafe fn from_raw(header: NonNull<Header>) -> Self {
+        Self(header)
+    }
+}
+
+impl Drop for Runnable {
+    fn drop(&mut self) {
+        // SAFETY: as in `run`. The request is set first, so that the run drops the future instead of polling it.
+        unsafe {
+            let _ = self.0.as_ref().state.cancel();
+            (self.0.as_ref().vtable.run)(self.0);
+        }
+    }
+}
+
+impl fmt::Debug for Runnable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runnable").finish_non_exhaustive()
+    }
+}
+
+impl Header {
+    pub(super) fn name(&self) -> Option<Arc<str>> {
+        self.extra.get()?.name.lock().clone()
+    }
+
+    pub(super) fn set_name(&self, name: Arc<str>) {
+        *self.extra.get_or_init(Box::default).name.lock() = Some(name);
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        Origin::new("task", self.place).with_id(self.id).with_name(self.name())
+    }
+
+    /// The home, to hand it a runnable.
+    ///
+    /// # Safety
+    /// The task must be unfinished and stay so: the caller holds its runnable, or polls it (rule 1).
+    #[inline]
+    pub(super) unsafe fn home<'a>(&self) -> &'a dyn Home {
+        // SAFETY: the home outlives every unfinished task (rule 1).
+        unsafe { self.home.as_ref() }
+    }
+
+    /// Leaves `waker` to be called on completion; gives false if the task has finished meanwhile.
+    ///
+    /// # Safety
+    /// Only the handle calls this (rule 3).
+    pub(super) unsafe fn set_waiter(&self, waker: &Waker) -> bool {
+        if self.state.has_waiter() && !self.state.clear_waiter() {
+            return false;
+        }
+        // SAFETY: WAITER is clear and the task was not complete when it was last clear, so the field is ours (rule 3).
+        self.waiter.with_mut(|waiter| unsafe {
+            match &mut *waiter {
+                Some(old) => old.clone_from(waker), // clones only if they would wake different tasks
+                none => *none = Some(waker.clone()),
+            }
+        });
+        self.state.set_waiter()
+    }
+
+    /// Takes the waiter out.
+    ///
+    /// # Safety
+    /// The field belongs to the caller (rule 3).
+    pub(super) unsafe fn take_waiter(&self) -> Option<Waker> {
+        // SAFETY: the caller's promise.
+        self.waiter.with_mut(|waiter| unsafe { (*waiter).take() })
+    }
+}
+
+/// Moves the outcome to `to`.
+///
+/// # Safety
+/// `header` is complete, the caller is its handle, and `T` is the output type of its future.
+pub(super) unsafe fn take_outcome<T>(header: NonNull<Header>, to: &mut Poll<Result<T, JoinError>>) {
+    // SAFETY: the caller's promise.
+    unsafe { (header.as_ref().vtable.take)(header, std::ptr::from_mut(to).cast()) }
+}
+
+/// Drops the outcome.
+///
+/// # Safety
+/// `header` is complete and the caller owns the outcome (rule 2).
+pub(super) unsafe fn discard_outcome(header: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    unsafe { (header.as_ref().vtable.discard)(header) }
+}
+
+/// Drops `count` references and frees the task with the last one.
+///
+/// # Safety
+/// The caller owns as many and uses none of them again.
+#[inline]
+pub(super) unsafe fn drop_refs(header: NonNull<Header>, count: usize) {
+    // SAFETY: the references are the caller's, so the header is alive until the step; then nobody else has one.
+    unsafe {
+        if header.as_ref().state.drop_refs(count) {
+            (header.as_ref().vtable.free)(header);
+        }
+    }
+}
+
+/// # Safety
+/// The caller holds the task's runnable and gives it away, except when the answer is true.
+unsafe fn run<F: Future>(ptr: NonNull<Header>) -> bool {
+    // SAFETY: the pointer was made from a `Cell<F>` by `allocate::<F>`, and the runnable's reference keeps it alive.
+    let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
+    let state = &cell.header.state;
+    let _running = context::enter_task(ptr);
+    let outcome = match state.start() {
+        Start::Cancel => cell.drop_future(),
+        Start::Poll => match cell.poll() {
+            Ok(Poll::Pending) => match state.pause() {
+                Pause::Parked => return false,
+                Pause::Again => return true,
+                Pause::Cancel => cell.drop_future(),
+            },
+            Ok(Poll::Ready(value)) => Stage::Value(value),
+            Err(payload) => Stage::Panicked(payload),
+        },
+    };
+    // SAFETY: `start` gave us RUNNING and nothing has taken it away.
+    unsafe { cell.finish(outcome) };
+    // The runnable's reference and the registry's.
+    // SAFETY: both are ours: the first came with the runnable, the second back from the registry in `finish`.
+    unsafe { drop_refs(ptr, 2) };
+    false
+}
+
+/// # Safety
+/// As for `run`; the task was never put into a registry.
+unsafe fn refuse<F: Future>(ptr: NonNull<Header>) {
+    // SAFETY: as in `run`.
+    let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
+    let _ = cell.header.state.start();
+    let _ = cell.drop_future();
+    // SAFETY: `start` gave us RUNNING.
+    unsafe { cell.publish(Stage::Refused) };
+    // SAFETY: the runnable's reference is ours, and the one meant for the registry was never given to it.
+    unsafe { drop_refs(ptr, 2) };
+}
+
+unsafe fn take<F: Future>(ptr: NonNull<Header>, to: *mut ()) {
+    // SAFETY: as in `run`; the handle's reference keeps the cell alive.
+    let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
+    // SAFETY: the task is complete and the caller is its handle, so the stage is the caller's (rule 2).
+    let stage = cell.stage.with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Taken) });
+    let outcome = match stage {
+        Stage::Value(value) => Ok(value),
+        Stage::Panicked(payload) => Err(JoinError::panicked(cell.header.origin(), payload)),
+        Stage::Cancelled => Err(JoinError::cancelled(cell.header.origin())),
+        Stage::Refused => Err(JoinError::rejected(
+            cell.header.origin(),
+            "its runtime has shut down; spawn before the end of run(), or on a runtime that is still alive",
+        )),
+        Stage::Future(_) | Stage::Taken => panic!("a Task was polled again after it had given its result"),
+    };
+    // SAFETY: `to` points to a `Poll<Result<F::Output, JoinError>>`, says the caller of `take_outcome`.
+    unsafe { *to.cast::<Poll<Result<F::Output, JoinError>>>() = Poll::Ready(outcome) };
+}
+
+unsafe fn discard<F: Future>(ptr: NonNull<Header>) {
+    // SAFETY: as in `take`.
+    let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
+    // SAFETY: the caller owns the outcome (rule 2).
+    contained("a task's result", || cell.stage.with_mut(|stage| unsafe { *stage = Stage::Taken }));
+}
+
+unsafe fn free<F: Future>(ptr: NonNull<Header>) {
+    // SAFETY: made by `allocate::<F>` from a box, and no reference is left.
+    let cell = unsafe { Box::from_raw(ptr.cast::<Cell<F>>().as_ptr()) };
+    // A waker that was left too late may still lie here, and its destructor is the user's.
+    contained("a waker", || drop(cell));
+}
+
+impl<F: Future> Cell<F> {
+    /// Polls the future; a panic is caught.
+    #[inline]
+    fn poll(&self) -> Result<Poll<F::Output>, Box<dyn Any + Send>> {
+        let waker = waker::borrowed(&self.header);
+        let mut cx = Context::from_waker(&waker);
+        catch_unwind(AssertUnwindSafe(|| {
+            self.stage.with_mut(|stage| {
+                // SAFETY: RUNNING is ours, so the stage is (rule 2). The future never moves: the cell is boxed, and
+                // it leaves the stage only by being dropped in place.
+                match unsafe { &mut *stage } {
+                    Stage::Future(future) => unsafe { Pin::new_unchecked(future) }.poll(&mut cx),
+                    _ => unreachable!("a finished task has no runnable"),
+                }
+            })
+        }))
+    }
+
+    /// Drops the future where it lies, as a cancellation does; a panic of its destructor becomes the outcome.
+    fn drop_future(&self) -> Stage<F> {
+        let dropped = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: RUNNING is ours, so the stage is (rule 2).
+            self.stage.with_mut(|stage| unsafe { *stage = Stage::Taken });
+        }));
+        match dropped {
+            Ok(()) => Stage::Cancelled,
+            Err(payload) => Stage::Panicked(payload),
+        }
+    }
+
+    /// Ends the task: the future is dropped, the task leaves the registry, and then the outcome is published.
+    ///
+    /// # Safety
+    /// RUNNING is the caller's.
+    unsafe fn finish(&self, outcome: Stage<F>) {
+        // After a poll that gave a value or a panic the future is still there; a value outlives a destructor's panic.
+        let _ = self.drop_future();
+        // SAFETY: the caller runs the task, and only threads of its home do, which keep it alive (rule 1).
+        let home = unsafe { self.header.home() };
+        if home.registry().remove(NonNull::from(&self.header)) {
+            home.drained();
+        }
+        // SAFETY: passed on.
+        unsafe { self.publish(outcome) };
+    }
+
+    /// Stores the outcome, tells the handle, or drops what nobody will ask for.
+    ///
+    /// # Safety
+    /// RUNNING is the caller's, and the future has been dropped.
+    unsafe fn publish(&self, outcome: Stage<F>) {
+        // SAFETY: RUNNING is ours (rule 2).
+        self.stage.with_mut(|stage| unsafe { std::ptr::write(stage, outcome) });
+        let completed = self.header.state.complete();
+        if !completed.handle {
+            // SAFETY: complete and without a handle: the outcome is ours (rule 2).
+            unsafe { discard::<F>(NonNull::from(&self.header).cast()) };
+        }
+        if completed.waiter {
+            // SAFETY: complete with WAITER set: the field is ours (rule 3).
+            if let Some(waker) = unsafe { self.header.take_waiter() } {
+                contained("a waker", || waker.wake());
+            }
+        }
+    }
+}
+
+/// Runs something of the user's that must not unwind into the runtime.
+pub(crate) fn contained(what: &str, f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        let text = crate::error::message(payload.as_ref()).unwrap_or("(the payload is not text)").to_owned();
+        // The payload's own destructor may panic as well.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        eprintln!("unstuck: {what} panicked while it was dropped or woken: {text}");
+    }
+}
+
+thread_local! {
+    /// A block of task numbers of this thread's own: a global counter would be one more line to fight over.
+    static IDS: StdCell<u64> = const { StdCell::new(0) };
+}
+
+/// Numbers in a block. The registry files a task under its block, so tasks of one thread share a shard.
+pub(super) const ID_BLOCK: u64 = 1024;
+
+/// A number no other task of this process has.
+#[inline]
+pub(super) fn next_id() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    IDS.with(|ids| {
+        let mut id = ids.get();
+        if id % ID_BLOCK == 0 {
+            id = NEXT.fetch_add(1, Ordering::Relaxed) * ID_BLOCK; // only uniqueness matters
+        }
+        ids.set(id + 1);
+        id + 1
+    })
+}
