@@ -15,26 +15,31 @@ use crate::local::LocalLoop;
 use crate::sched::Worker;
 use crate::task::{Header, TaskRef};
 
+/// Pointers and flags only: a thread-local without a destructor is one addition away, without a look whether it is
+/// still alive. It is asked at every wake and every poll.
 struct Context {
-    /// The home that free functions use.
-    home: RefCell<Option<Handle>>,
     /// The worker that this thread is.
     worker: Cell<Option<NonNull<Worker>>>,
     /// The single-threaded loop that runs on this thread.
     local: Cell<Option<NonNull<LocalLoop>>>,
     /// The task being polled.
     task: Cell<Option<NonNull<Header>>>,
+    /// That task has woken itself, on this thread, during this poll.
+    woken: Cell<bool>,
     /// Async code is being run here: blocking this thread would stall it.
     inside: Cell<bool>,
 }
 
 thread_local! {
+    /// The home that free functions use.
+    static HOME: RefCell<Option<Handle>> = const { RefCell::new(None) };
+
     static CONTEXT: Context = const {
         Context {
-            home: RefCell::new(None),
             worker: Cell::new(None),
             local: Cell::new(None),
             task: Cell::new(None),
+            woken: Cell::new(false),
             inside: Cell::new(false),
         }
     };
@@ -55,28 +60,27 @@ impl std::fmt::Debug for EnterGuard {
 
 /// Makes `handle`'s home the one that free functions use, until the guard is dropped.
 pub(crate) fn enter(handle: Handle) -> EnterGuard {
-    let previous = CONTEXT.with(|context| context.home.replace(Some(handle)));
+    let previous = HOME.with(|home| home.replace(Some(handle)));
     EnterGuard { previous, stays: PhantomData }
 }
 
 impl Drop for EnterGuard {
     fn drop(&mut self) {
         // At the end of a thread the thread-local may be gone before a guard that the user keeps in another one.
-        let _ = CONTEXT.try_with(|context| context.home.replace(self.previous.take()));
+        let _ = HOME.try_with(|home| home.replace(self.previous.take()));
     }
 }
 
 /// Gives `f` the home of this thread.
 #[inline]
 pub(crate) fn with_home<R>(f: impl FnOnce(Option<&Handle>) -> R) -> R {
-    CONTEXT.with(|context| f(context.home.borrow().as_ref()))
+    HOME.with(|home| f(home.borrow().as_ref()))
 }
 
 /// Gives `f` the worker that this thread is, if it is one.
 #[inline]
 pub(crate) fn with_worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
-    // Wakers are used in destructors of other thread-locals too: then this thread is no worker any more.
-    let worker = CONTEXT.try_with(|context| context.worker.get()).unwrap_or(None);
+    let worker = CONTEXT.with(|context| context.worker.get());
     // SAFETY: set by `as_worker`, which borrows the worker until it clears the pointer, on this thread.
     f(worker.map(|worker| unsafe { worker.as_ref() }))
 }
@@ -84,7 +88,7 @@ pub(crate) fn with_worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
 /// Gives `f` the single-threaded loop that runs on this thread, if one does.
 #[inline]
 pub(crate) fn with_local<R>(f: impl FnOnce(Option<&LocalLoop>) -> R) -> R {
-    let local = CONTEXT.try_with(|context| context.local.get()).unwrap_or(None);
+    let local = CONTEXT.with(|context| context.local.get());
     // SAFETY: set by `as_local`, which borrows the loop until it restores the pointer, on this thread.
     f(local.map(|local| unsafe { local.as_ref() }))
 }
@@ -110,18 +114,54 @@ pub(crate) fn as_outside() -> impl Drop {
 
 /// True while this thread runs async code, which a blocking call would stall.
 pub fn is_inside() -> bool {
-    CONTEXT.try_with(|context| context.inside.get()).unwrap_or(false)
+    CONTEXT.with(|context| context.inside.get())
 }
 
 /// Notes which task is being polled, until the guard is dropped.
 #[inline]
-pub(crate) fn enter_task(task: NonNull<Header>) -> impl Drop {
-    Restore::set(|context| &context.task, Some(task))
+pub(crate) fn enter_task(task: NonNull<Header>) -> Running {
+    CONTEXT.with(|context| Running { task: context.task.replace(Some(task)), woken: context.woken.replace(false) })
+}
+
+/// The task being polled before this one (in a nested loop), to be restored.
+pub(crate) struct Running {
+    task: Option<NonNull<Header>>,
+    woken: bool,
+}
+
+impl Running {
+    /// True if the task has woken itself since it was entered.
+    #[inline]
+    pub(crate) fn has_woken_itself(&self) -> bool {
+        CONTEXT.with(|context| context.woken.get())
+    }
+}
+
+impl Drop for Running {
+    #[inline]
+    fn drop(&mut self) {
+        CONTEXT.with(|context| {
+            context.task.set(self.task);
+            context.woken.set(self.woken);
+        });
+    }
+}
+
+/// If `task` is the one being polled on this thread, notes that it woke itself.
+#[inline]
+pub(crate) fn wake_running(task: NonNull<Header>) -> bool {
+    CONTEXT.with(|context| {
+        let running = context.task.get() == Some(task);
+        if running {
+            context.woken.set(true);
+        }
+        running
+    })
 }
 
 /// The task being polled on this thread.
 pub fn current_task() -> Option<TaskRef> {
-    let task = CONTEXT.try_with(|context| context.task.get()).unwrap_or(None)?;
+    let task = CONTEXT.with(|context| context.task.get())?;
     // SAFETY: set by `enter_task` for the time of a poll, during which the runnable's reference is held.
     Some(unsafe { TaskRef::to_running(task) })
 }
@@ -143,7 +183,7 @@ impl<T: Copy + 'static> Restore<T> {
 impl<T: Copy + 'static> Drop for Restore<T> {
     #[inline]
     fn drop(&mut self) {
-        let _ = CONTEXT.try_with(|context| (self.cell)(context).set(self.previous));
+        CONTEXT.with(|context| (self.cell)(context).set(self.previous));
     }
 }
 

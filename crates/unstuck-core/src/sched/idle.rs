@@ -85,6 +85,14 @@ impl Idle {
         self.pick()
     }
 
+    /// A glance: somebody sleeps and nobody searches. May be wrong; for callers that are awake and would see to the
+    /// work themselves.
+    #[inline]
+    pub(crate) fn seems_lazy(&self) -> bool {
+        let counts = Counts(self.counts.load(Ordering::Relaxed)); // a hint
+        counts.searching() == 0 && counts.asleep() > 0
+    }
+
     #[inline]
     fn pick(&self) -> Option<usize> {
         // Relaxed: ordered by the fence before it. (P3)

@@ -91,10 +91,18 @@ struct Shared {
 
 /// The part of a worker that others see.
 struct Remote {
+    /// What others read when they look for work.
     stealer: Stealer,
-    slot: Slot,
     parker: Parker,
-    /// Polls begun. Moves with every poll, so that others see whether the worker is getting on.
+    /// What the worker writes all the time, on a line of its own: a thief that looks at the queue should not take it
+    /// away from its owner.
+    pulse: CachePadded<Pulse>,
+}
+
+/// How a worker is getting on.
+struct Pulse {
+    slot: Slot,
+    /// Polls begun: moves with every poll, so that others see whether the worker is getting on.
     polls: AtomicU64,
     steals: AtomicU64,
     parks: AtomicU64,
@@ -231,8 +239,8 @@ impl Scheduler {
     /// Counters and sizes at this moment.
     pub fn statistics(&self) -> Statistics {
         let shared = &self.shared;
-        let sum = |counter: fn(&Remote) -> &AtomicU64| {
-            shared.remotes.iter().map(|remote| counter(remote).load(Ordering::Relaxed)).sum() // display only
+        let sum = |counter: fn(&Pulse) -> &AtomicU64| {
+            shared.remotes.iter().map(|remote| counter(&remote.pulse).load(Ordering::Relaxed)).sum() // display only
         };
         Statistics {
             workers: shared.remotes.len(),
@@ -240,9 +248,9 @@ impl Scheduler {
             tasks: shared.registry.len(),
             injected: shared.injector.len(),
             queued: shared.remotes.iter().map(|remote| remote.stealer.len()).sum(),
-            polls: sum(|remote| &remote.polls),
-            steals: sum(|remote| &remote.steals),
-            parks: sum(|remote| &remote.parks),
+            polls: sum(|pulse| &pulse.polls),
+            steals: sum(|pulse| &pulse.steals),
+            parks: sum(|pulse| &pulse.parks),
         }
     }
 }
@@ -257,11 +265,13 @@ impl Remote {
     fn new(stealer: Stealer) -> Self {
         Self {
             stealer,
-            slot: Slot::new(),
             parker: Parker::new(),
-            polls: AtomicU64::new(0),
-            steals: AtomicU64::new(0),
-            parks: AtomicU64::new(0),
+            pulse: CachePadded::new(Pulse {
+                slot: Slot::new(),
+                polls: AtomicU64::new(0),
+                steals: AtomicU64::new(0),
+                parks: AtomicU64::new(0),
+            }),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::idle::Sleep;
 use super::queue::Local;
-use super::{Remote, Shared};
+use super::{Pulse, Remote, Shared};
 use crate::context;
 use crate::sync::atomic::Ordering;
 use crate::sync::hint;
@@ -84,10 +84,15 @@ impl Worker {
         &self.shared.remotes[self.index]
     }
 
+    #[inline]
+    fn pulse(&self) -> &Pulse {
+        &self.remote().pulse
+    }
+
     /// A task became ready on this thread: it runs next.
     #[inline]
     pub(super) fn push(&self, task: Runnable) {
-        if let Some(displaced) = self.remote().slot.put(task) {
+        if let Some(displaced) = self.pulse().slot.put(task) {
             self.local.push(displaced);
             self.shared.wake_one();
         }
@@ -96,13 +101,14 @@ impl Worker {
     /// Runs a task; if it woke itself it goes to the back of the queue.
     #[inline]
     fn run(&self, task: Runnable) {
-        let polls = &self.remote().polls;
+        let polls = &self.pulse().polls;
         polls.store(polls.load(Ordering::Relaxed) + 1, Ordering::Relaxed); // only this worker writes; readers want a rough answer
         if let Some(task) = task.run() {
-            // Alone in the queue it is served here at once; behind others it may be worth another worker's while.
+            // Alone in the queue it is served here at once; behind others it may be worth another worker's while. We are
+            // awake and see to both, so a glance at the counts will do where a push from outside needs a fence.
             let crowded = !self.local.is_empty();
             self.local.push(task);
-            if crowded {
+            if crowded && self.shared.idle.seems_lazy() {
                 self.shared.wake_one();
             }
         }
@@ -119,7 +125,7 @@ impl Worker {
                 return Some(task);
             }
         }
-        let slot = &self.remote().slot;
+        let slot = &self.pulse().slot;
         if self.streak.get() < SLOT_STREAK {
             if let Some(task) = slot.take() {
                 self.streak.set(self.streak.get() + 1);
@@ -149,7 +155,7 @@ impl Worker {
             }
             searching = self.sleep(searching);
             // The driver may have filled the own queue; the searcher's duty passes on then.
-            if !self.local.is_empty() || !self.remote().slot.is_empty() || self.shared.is_drained() {
+            if !self.local.is_empty() || !self.pulse().slot.is_empty() || self.shared.is_drained() {
                 if searching {
                     self.found();
                 }
@@ -165,7 +171,7 @@ impl Worker {
             Sleep::Now { last } => {
                 // Looked at after we joined the sleepers: whoever drains the scheduler later finds us there.
                 if !self.shared.is_drained() {
-                    self.count(&self.remote().parks);
+                    self.count(&self.pulse().parks);
                     self.remote().parker.park(&self.shared.driver, last && self.shared.nobody_outside());
                 }
                 self.shared.idle.wake_up(self.index)
@@ -210,7 +216,7 @@ impl Worker {
             let victim = (start + offset) % remotes.len();
             if victim != self.index && !remotes[victim].stealer.is_empty() {
                 if let Some(task) = remotes[victim].stealer.steal_into(&self.local) {
-                    self.count(&self.remote().steals);
+                    self.count(&self.pulse().steals);
                     return Some(task);
                 }
             }
@@ -236,33 +242,40 @@ impl Worker {
 /// Watches the other workers' slots during a search.
 ///
 /// A task in a slot is about to run on a warm core: taking it at once would turn every ping-pong into a quarrel
-/// between two cores. It may be taken when its worker has not begun a new poll for half of the search: then that
-/// worker is busy with something long.
+/// between two cores. It may be taken when its worker has not begun a new poll for a while: then that worker is busy
+/// with something long. One worker is watched at a time, and only every few rounds, because a look takes the line
+/// away from its owner.
 struct Ages {
-    rounds: u32,
-    polls: Option<u64>,
+    round: u32,
     victim: usize,
+    polls: Option<u64>,
 }
+
+/// Rounds between two looks at a slot.
+const AGE: u32 = SEARCH_ROUNDS / 4;
 
 impl Ages {
     fn new() -> Self {
-        Self { rounds: 0, polls: None, victim: 0 }
+        Self { round: 0, victim: 0, polls: None }
     }
 
     fn aged(&mut self, thief: &Worker) -> Option<Runnable> {
-        let remotes = &thief.shared.remotes;
-        self.rounds += 1;
-        let polls = remotes[self.victim].polls.load(Ordering::Relaxed); // a rough answer is enough: the slot's swap decides
-        if self.polls != Some(polls) || remotes[self.victim].slot.is_empty() {
-            // It moves, or has nothing for us: watch the next one.
-            self.rounds = 0;
-            self.victim = (self.victim + 1) % remotes.len();
-            if self.victim == thief.index {
-                self.victim = (self.victim + 1) % remotes.len();
-            }
-            self.polls = Some(remotes[self.victim].polls.load(Ordering::Relaxed)); // as above
+        self.round += 1;
+        if self.round % AGE != 1 {
             return None;
         }
-        if self.rounds < SEARCH_ROUNDS / 2 { None } else { remotes[self.victim].slot.take() }
+        let remotes = &thief.shared.remotes;
+        let pulse = &remotes[self.victim].pulse;
+        let polls = pulse.polls.load(Ordering::Relaxed); // a rough answer is enough: the slot's swap decides
+        if self.polls == Some(polls) && !pulse.slot.is_empty() {
+            return pulse.slot.take();
+        }
+        // It gets on, or has nothing for us: look at the next one.
+        self.victim = (self.victim + 1) % remotes.len();
+        if self.victim == thief.index {
+            self.victim = (self.victim + 1) % remotes.len();
+        }
+        self.polls = Some(remotes[self.victim].pulse.polls.load(Ordering::Relaxed)); // as above
+        None
     }
 }

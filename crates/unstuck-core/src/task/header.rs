@@ -12,7 +12,7 @@ use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
-use super::registry::{Links, Registry};
+use super::registry::{Filed, Registry};
 use super::state::{Pause, Start, State};
 use super::waker;
 use crate::context;
@@ -47,8 +47,8 @@ pub(crate) struct Header {
     home: NonNull<dyn Home>,
     pub(super) id: u64,
     pub(super) place: &'static Location<'static>,
-    /// Neighbours in the registry; guarded by the lock of the registry's shard (rule 4).
-    pub(super) links: UnsafeCell<Links>,
+    /// Its place in the registry (rule 4).
+    pub(super) filed: UnsafeCell<Filed>,
     /// The waker that the handle left (rule 3).
     waiter: UnsafeCell<Option<Waker>>,
     /// What few tasks have.
@@ -119,7 +119,7 @@ pub(super) fn allocate<F: Future>(
             home,
             id,
             place,
-            links: UnsafeCell::new(Links::default()),
+            filed: UnsafeCell::new(Filed::NOWHERE),
             waiter: UnsafeCell::new(None),
             extra,
         },
@@ -282,11 +282,11 @@ unsafe fn run<F: Future>(ptr: NonNull<Header>) -> bool {
     // SAFETY: the pointer was made from a `Cell<F>` by `allocate::<F>`, and the runnable's reference keeps it alive.
     let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
     let state = &cell.header.state;
-    let _running = context::enter_task(ptr);
+    let running = context::enter_task(ptr);
     let outcome = match state.start() {
         Start::Cancel => cell.drop_future(),
         Start::Poll => match cell.poll() {
-            Ok(Poll::Pending) => match state.pause() {
+            Ok(Poll::Pending) => match state.pause(running.has_woken_itself()) {
                 Pause::Parked => return false,
                 Pause::Again => return true,
                 Pause::Cancel => cell.drop_future(),
@@ -388,7 +388,8 @@ impl<F: Future> Cell<F> {
         let _ = self.drop_future();
         // SAFETY: the caller runs the task, and only threads of its home do, which keep it alive (rule 1).
         let home = unsafe { self.header.home() };
-        if home.registry().remove(NonNull::from(&self.header)) {
+        // SAFETY: every task that runs is in its home's registry; we are finishing it.
+        if unsafe { home.registry().remove(NonNull::from(&self.header)) } {
             home.drained();
         }
         // SAFETY: passed on.

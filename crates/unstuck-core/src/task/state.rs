@@ -128,16 +128,17 @@ impl State {
         if before & CANCEL == 0 { Start::Poll } else { Start::Cancel }
     }
 
-    /// The poll returned pending.
+    /// The poll returned pending. `woken`: the task woke itself during the poll, on this thread, and so has not
+    /// written to the word.
     #[inline]
-    pub(crate) fn pause(&self) -> Pause {
+    pub(crate) fn pause(&self, woken: bool) -> Pause {
         // Release (in `update`): pairs with the Acquire in `start` of the next poll, which may be on another thread.
         self.update(|now| {
             debug_assert!(now & RUNNING != 0 && now & COMPLETE == 0);
             if now & CANCEL != 0 {
                 None
-            } else if now & SCHEDULED != 0 {
-                Some((now & !RUNNING, Pause::Again))
+            } else if woken || now & SCHEDULED != 0 {
+                Some(((now & !RUNNING) | SCHEDULED, Pause::Again))
             } else {
                 debug_assert!(now >= 2 * REF, "the registry holds every unfinished task");
                 Some((now - RUNNING - REF, Pause::Parked))

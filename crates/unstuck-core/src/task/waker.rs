@@ -8,6 +8,7 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::header::{Header, Runnable, drop_refs};
 use super::state::Wake;
+use crate::context;
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
 
@@ -62,6 +63,9 @@ unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: the waker's reference keeps the header alive; `wake` has made another one for the runnable.
     unsafe {
         let header = header(data);
+        if context::wake_running(header) {
+            return; // its own poll: no other thread needs to know before the poll ends
+        }
         match header.as_ref().state.wake(false) {
             Wake::Submit => submit(header),
             Wake::Nothing => {}
