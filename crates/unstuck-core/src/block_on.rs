@@ -90,7 +90,8 @@ pub(crate) fn block_on<F: Future>(home: Option<Arc<dyn Home>>, future: F) -> F::
 #[track_caller]
 pub(crate) fn refuse_inside(call: &str) {
     if context::is_inside() {
-        let who = context::current_task().map_or("async code".into(), |task| format!("task '{}'", task.name()));
+        let who =
+            context::current_task().map_or("async code".into(), |task| format!("task '{}'", task.name()));
         panic!(
             "{call}() inside {who} would stall the thread that runs it: .await the future instead, or call {call}() \
              in a closure given to to_thread(..)"

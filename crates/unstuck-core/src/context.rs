@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 use crate::handle::Handle;
 use crate::local::LocalLoop;
 use crate::sched::Worker;
-use crate::task::{Header, TaskRef};
+use crate::task::{Header, Orphan, TaskRef};
 
 /// Pointers and flags only: a thread-local without a destructor is one addition away, without a look whether it is
 /// still alive. It is asked at every wake and every poll.
@@ -33,6 +33,9 @@ struct Context {
 thread_local! {
     /// The home that free functions use.
     static HOME: RefCell<Option<Handle>> = const { RefCell::new(None) };
+
+    /// The tasks that futures being dropped were awaiting, while somebody wants to know.
+    static ORPHANS: RefCell<Option<Vec<Orphan>>> = const { RefCell::new(None) };
 
     static CONTEXT: Context = const {
         Context {
@@ -120,7 +123,10 @@ pub fn is_inside() -> bool {
 /// Notes which task is being polled, until the guard is dropped.
 #[inline]
 pub(crate) fn enter_task(task: NonNull<Header>) -> Running {
-    CONTEXT.with(|context| Running { task: context.task.replace(Some(task)), woken: context.woken.replace(false) })
+    CONTEXT.with(|context| Running {
+        task: context.task.replace(Some(task)),
+        woken: context.woken.replace(false),
+    })
 }
 
 /// The task being polled before this one (in a nested loop), to be restored.
@@ -187,6 +193,27 @@ impl<T: Copy + 'static> Drop for Restore<T> {
     }
 }
 
+/// Runs `f`, and gives what [`adopt`] collected meanwhile.
+pub(crate) fn adopting(f: impl FnOnce()) -> Vec<Orphan> {
+    struct Restore(Option<Vec<Orphan>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ORPHANS.with(|orphans| orphans.replace(self.0.take()));
+        }
+    }
+    let _restore = Restore(ORPHANS.with(|orphans| orphans.replace(Some(Vec::new()))));
+    f();
+    ORPHANS.with(|orphans| orphans.replace(None)).unwrap_or_default()
+}
+
+/// If somebody on this thread collects orphans, gives them one; true if so.
+#[inline]
+pub(crate) fn adopt(orphan: impl FnOnce() -> Orphan) -> bool {
+    ORPHANS
+        .try_with(|orphans| orphans.borrow_mut().as_mut().map(|orphans| orphans.push(orphan())).is_some())
+        .unwrap_or(false)
+}
+
 /// Runs `f` as plain code: inside it this thread may block, as a thread of a pool may.
 pub fn outside<R>(f: impl FnOnce() -> R) -> R {
     let _inside = Restore::set(|context| &context.inside, false);
@@ -206,5 +233,7 @@ where
 #[cold]
 #[track_caller]
 pub(crate) fn no_runtime(call: &str) -> ! {
-    panic!("no runtime on this thread: call {call}() inside unstuck::run(..), or hold a Runtime::enter() guard")
+    panic!(
+        "no runtime on this thread: call {call}() inside unstuck::run(..), or hold a Runtime::enter() guard"
+    )
 }

@@ -51,7 +51,11 @@ impl Handle {
     /// # Safety
     /// Rule 5: if the future or its output is not `Send`, the home is a loop on this very thread.
     #[inline]
-    pub(crate) unsafe fn spawn_unchecked<F: Future + 'static>(&self, future: F, how: Spawn) -> Task<F::Output> {
+    pub(crate) unsafe fn spawn_unchecked<F: Future + 'static>(
+        &self,
+        future: F,
+        how: Spawn,
+    ) -> Task<F::Output> {
         // SAFETY: see `spawn_named`; the rest is the caller's promise.
         unsafe { task::spawn(NonNull::from(&*self.home), future, how) }
     }
@@ -73,7 +77,7 @@ impl Handle {
 
     /// The home entered on this thread.
     pub fn try_current() -> Option<Handle> {
-        context::with_home(|home| home.cloned())
+        context::with_home(Option::<&Handle>::cloned)
     }
 
     /// The home entered on this thread.

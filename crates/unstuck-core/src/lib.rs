@@ -36,4 +36,4 @@ pub use job::{Executor, Job, JobHandle};
 pub use local::{LocalLoop, Stopper, spawn_local};
 pub use metrics::Statistics;
 pub use sched::{Around, Config, Hook, Scheduler};
-pub use task::{Task, TaskId, TaskRef};
+pub use task::{Orphan, Task, TaskId, TaskRef, cancel_inside};

@@ -1,1 +1,98 @@
-//! unstuck
+//! A multi-threaded async runtime in which one task that blocks or computes does not stall the others, with asyncio's
+//! vocabulary.
+//!
+//! ```
+//! use std::time::Duration;
+//! use unstuck::{cpu, gather, sleep, spawn, to_thread};
+//!
+//! unstuck::run(async {
+//!     let heartbeat = spawn(async {
+//!         loop {
+//!             sleep(Duration::from_millis(10)).await; // keeps beating, whatever happens below
+//!         }
+//!     });
+//!     let (file, sum) = gather!(
+//!         to_thread(|| std::fs::read_to_string("Cargo.toml")), // waits
+//!         cpu(|| (1..=1_000_000_u64).sum::<u64>()),            // computes
+//!     )
+//!     .await;
+//!     println!("{} bytes, sum {}", file.unwrap().unwrap().len(), sum.unwrap());
+//!     heartbeat.cancel();
+//! });
+//! ```
+//!
+//! # Map
+//!
+//! | I want to … | |
+//! |---|---|
+//! | run async code | [`run`](run()), [`#[unstuck::main]`](macro@main), [`Runtime`] |
+//! | … on one thread, as asyncio does | [`run_single`], [`EventLoop`] |
+//! | start something beside | [`spawn`], [`create_task`], [`spawn_local`] |
+//! | wait for several things | [`gather!`](macro@gather), [`gather`](gather()), [`try_gather`](try_gather()) |
+//! | wait for some time, or no longer than that | [`sleep`], [`interval`], [`wait_for`], [`timeout`](timeout()) |
+//! | call something that waits | [`to_thread`] (or [`spawn_blocking`]) |
+//! | call something that computes | [`cpu`](cpu()) |
+//! | … in a pool of my own | [`run_in_executor`], [`offload`] |
+//! | hand a value from one to many | [`Deferred`] |
+//! | call a plain function soon, later, at a time | [`Handle::call_soon`], [`Handle::call_later`], [`Handle::call_at`] |
+//! | see what is going on | [`all_tasks`], [`Runtime::statistics`], [`Timed::timed`] |
+//! | test code that sleeps | `#[unstuck::test(start_paused = true)]` |
+//!
+//! # CPU-bound tasks and blocking code
+//!
+//! A task runs until its next `.await`. In between, its worker thread serves nobody else. So:
+//!
+//! * **It waits** (a file, DNS, a C library, a blocking client): [`to_thread`].
+//! * **It computes** for longer than about 100 µs: [`cpu`](cpu()).
+//! * **A long loop** that has to stay in the task: [`yield_now`] now and then.
+//!
+//! `cargo run --release --example contrast` in the repository shows the difference on a real HTTP service.
+//!
+//! # Not here (yet)
+//!
+//! Sockets: `async-io` and `async-net` work on this runtime as they are. Libraries that need tokio's runtime do not.
+//! The roadmap is in the repository's CHANGELOG.
+
+#![forbid(unsafe_code)]
+
+mod aio;
+pub mod debug;
+pub mod offload;
+mod runtime;
+pub mod task;
+
+pub use aio::call::CallHandle;
+pub use aio::coroutine::Coroutine;
+pub use aio::deferred::{Deferred, DeferredError};
+pub use aio::gather::{gather, try_gather};
+pub use aio::run::{run, run_single};
+pub use aio::timed::{Timed, TimedFuture};
+pub use aio::wait_for::{Shield, shield, wait_for};
+pub use aio::yield_now::{YieldNow, yield_now};
+pub use offload::{Executor, JobHandle, cpu, run_in_executor, spawn_blocking, to_thread};
+pub use runtime::{Builder, EnterGuard, EventLoop, Handle, Runtime, Statistics};
+pub use task::{Task, TaskId, TaskRef, all_tasks, create_task, spawn, spawn_local};
+pub use unstuck_core::JoinError;
+pub use unstuck_macros::{coroutine, main, test, timed};
+pub use unstuck_time::{
+    Elapsed, Instant, Interval, MissedTick, Sleep, SleepWith, Timeout, interval, interval_at, sleep,
+    sleep_until, timeout, timeout_at,
+};
+
+/// The time since this thread's runtime was made: asyncio's `loop.time()`.
+///
+/// # Panics
+/// Panics outside a runtime.
+#[track_caller]
+#[must_use]
+pub fn time() -> std::time::Duration {
+    Handle::current().time()
+}
+
+/// What the macros expand to. Not for use by hand.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::aio::coroutine::coroutine;
+    pub use crate::aio::gather::{Several, SeveralFallible};
+    pub use crate::aio::timed::*;
+}

@@ -120,7 +120,8 @@ impl Idle {
     pub(crate) fn wake_all(&self) -> Vec<usize> {
         let mut sleepers = self.sleepers.lock();
         let woken = std::mem::take(&mut *sleepers);
-        self.counts.fetch_add(ONE_SEARCHING.wrapping_sub(ONE_ASLEEP).wrapping_mul(woken.len()), Ordering::SeqCst); // as above
+        self.counts
+            .fetch_add(ONE_SEARCHING.wrapping_sub(ONE_ASLEEP).wrapping_mul(woken.len()), Ordering::SeqCst); // as above
         woken
     }
 

@@ -33,8 +33,9 @@ use crate::task::{Home, Registry, Runnable, contained};
 /// A function called on each worker thread.
 pub type Hook = Arc<dyn Fn() + Send + Sync>;
 
-/// A function around each worker thread's life: it calls its argument once, inside the guards it holds.
-pub type Around = Arc<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
+/// A function around each worker thread's life: it is given the worker's number, and calls its argument once, inside
+/// the guards it holds.
+pub type Around = Arc<dyn Fn(usize, &mut dyn FnMut()) + Send + Sync>;
 
 /// How a [`Scheduler`] is made.
 #[derive(Clone)]
@@ -55,19 +56,31 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { workers: 1, name: "unstuck".into(), stack_size: None, on_start: None, on_stop: None, around: None }
+        Self {
+            workers: 1,
+            name: "unstuck".into(),
+            stack_size: None,
+            on_start: None,
+            on_stop: None,
+            around: None,
+        }
     }
 }
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config").field("workers", &self.workers).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Config")
+            .field("workers", &self.workers)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
 /// Worker threads that run tasks and steal from each other.
 pub struct Scheduler {
     shared: Arc<Shared>,
+    /// The workers' own queues, until their threads start.
+    locals: Mutex<Vec<Local>>,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
@@ -109,14 +122,11 @@ struct Pulse {
 }
 
 impl Scheduler {
-    /// Starts the workers; they sleep in `driver`.
-    ///
-    /// # Errors
-    /// Gives the system's error when a thread cannot be made; those made before have ended then.
+    /// A scheduler whose workers will sleep in `driver`. Nothing runs before [`start`](Self::start).
     ///
     /// # Panics
     /// Panics when `config.workers` is zero.
-    pub fn start(config: &Config, driver: Box<dyn Driver>) -> io::Result<Self> {
+    pub fn new(config: &Config, driver: Box<dyn Driver>) -> Self {
         assert!(config.workers > 0, "a runtime needs at least one worker thread: worker_threads(1) or more");
         let locals: Vec<Local> = (0..config.workers).map(|_| Local::new()).collect();
         let remotes = locals.iter().map(|local| CachePadded::new(Remote::new(local.stealer()))).collect();
@@ -132,14 +142,22 @@ impl Scheduler {
             alive: Mutex::new(0),
             ended: Condvar::new(),
         });
-        let scheduler = Self { shared, threads: Mutex::new(Vec::new()) };
+        Self { shared, locals: Mutex::new(locals), threads: Mutex::new(Vec::new()) }
+    }
+
+    /// Starts the worker threads.
+    ///
+    /// # Errors
+    /// Gives the system's error when a thread cannot be made; those made before have ended then.
+    pub fn start(&self, config: &Config) -> io::Result<()> {
+        let locals = std::mem::take(&mut *self.locals.lock());
         for (index, local) in locals.into_iter().enumerate() {
-            if let Err(error) = scheduler.start_worker(config, index, local) {
-                scheduler.shutdown(None);
+            if let Err(error) = self.start_worker(config, index, local) {
+                self.shutdown(None);
                 return Err(error);
             }
         }
-        Ok(scheduler)
+        Ok(())
     }
 
     fn start_worker(&self, config: &Config, index: usize, local: Local) -> io::Result<()> {
@@ -162,7 +180,7 @@ impl Scheduler {
                 }
             };
             match &config.around {
-                Some(around) => around(&mut body),
+                Some(around) => around(index, &mut body),
                 None => body(),
             }
         });

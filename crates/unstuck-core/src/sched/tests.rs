@@ -13,7 +13,13 @@ use crate::Handle;
 use crate::driver::ThreadDriver;
 
 fn scheduler(workers: usize) -> Scheduler {
-    Scheduler::start(&Config { workers, ..Config::default() }, Box::new(ThreadDriver::new())).unwrap()
+    started(&Config { workers, ..Config::default() })
+}
+
+fn started(config: &Config) -> Scheduler {
+    let scheduler = Scheduler::new(config, Box::new(ThreadDriver::new()));
+    scheduler.start(config).unwrap();
+    scheduler
 }
 
 async fn yield_now() {
@@ -276,7 +282,7 @@ fn wakers_outlive_the_scheduler_harmlessly() {
     assert!(scheduler.shutdown(None));
     drop(scheduler);
     waker.wake_by_ref();
-    waker.clone().wake();
+    waker.wake();
 }
 
 #[test]
@@ -366,7 +372,7 @@ fn hooks_that_panic_stop_nothing() {
         on_stop: Some(Arc::new(|| panic!("stop hook"))),
         ..Config::default()
     };
-    let scheduler = Scheduler::start(&config, Box::new(ThreadDriver::new())).unwrap();
+    let scheduler = super::tests::started(&config);
     assert_eq!(scheduler.block_on(scheduler.handle().spawn(async { 1 })).unwrap(), 1);
     assert!(scheduler.shutdown(None));
     assert_eq!(started.load(Ordering::Relaxed), 2);

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use super::header::{Header, contained, discard_outcome, drop_refs, take_outcome};
 use super::state::{Cancel, Let};
 use super::waker::submit;
+use crate::context;
 use crate::error::JoinError;
 
 /// A spawned task. Awaiting it gives its result.
@@ -108,8 +109,8 @@ impl<T> Task<T> {
 
     /// A reference to the task that does not own its result: to cancel or watch it from elsewhere.
     #[must_use]
-    pub fn as_ref(&self) -> &TaskRef {
-        &self.raw
+    pub fn watch(&self) -> TaskRef {
+        self.raw.clone()
     }
 }
 
@@ -133,22 +134,67 @@ impl<T> Future for Task<T> {
 impl<T> Drop for Task<T> {
     #[inline]
     fn drop(&mut self) {
-        match self.raw.header().state.drop_handle() {
-            Let::Detached { waiter: false } => {}
-            Let::Detached { waiter: true } => {
-                // SAFETY: `drop_handle` took WAITER away before the task completed: the field is ours (rule 3).
-                let waker = unsafe { self.raw.header().take_waiter() };
-                contained("a waker", || drop(waker));
-            }
-            // SAFETY: complete, and the handle owns the outcome (rule 2).
-            Let::Finished => unsafe { discard_outcome(self.raw.0) },
+        if self.raw.header().state.has_waiter() && context::adopt(|| Orphan(self.raw.clone())) {
+            self.raw.cancel();
+            return; // the orphan is the handle now
         }
+        // SAFETY: we are the handle, and go away.
+        unsafe { drop_handle(&self.raw) };
     }
 }
 
 impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Task").field(&self.raw).finish()
+    }
+}
+
+/// The handle of a task whose awaiter was dropped by [`cancel_inside`]: it was asked to end; awaiting it waits for that.
+#[derive(Debug)]
+pub struct Orphan(TaskRef);
+
+/// Runs `f`, which drops futures; the tasks that those futures were awaiting by value are asked to end and given back,
+/// so that their end can be awaited.
+///
+/// This is how a cancellation goes inward: a future that awaits `task` owns the handle, and takes the task with it; one
+/// that awaits `&mut task` does not own it, and leaves the task alone.
+pub fn cancel_inside(f: impl FnOnce()) -> Vec<Orphan> {
+    context::adopting(f)
+}
+
+impl Future for Orphan {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let header = self.0.header();
+        // SAFETY: the orphan took the handle's place.
+        if !header.state.is_complete() && unsafe { header.set_waiter(cx.waker()) } {
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        // SAFETY: the orphan took the handle's place.
+        unsafe { drop_handle(&self.0) };
+    }
+}
+
+/// # Safety
+/// The caller is the handle, and never touches the outcome or the waiter again.
+#[inline]
+unsafe fn drop_handle(task: &TaskRef) {
+    match task.header().state.drop_handle() {
+        Let::Detached { waiter: false } => {}
+        Let::Detached { waiter: true } => {
+            // SAFETY: `drop_handle` took WAITER away before the task completed: the field is ours (rule 3).
+            let waker = unsafe { task.header().take_waiter() };
+            contained("a waker", || drop(waker));
+        }
+        // SAFETY: complete, and the handle owns the outcome (rule 2).
+        Let::Finished => unsafe { discard_outcome(task.0) },
     }
 }
 

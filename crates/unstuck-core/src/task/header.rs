@@ -360,6 +360,7 @@ impl<F: Future> Cell<F> {
                 // SAFETY: RUNNING is ours, so the stage is (rule 2). The future never moves: the cell is boxed, and
                 // it leaves the stage only by being dropped in place.
                 match unsafe { &mut *stage } {
+                    // SAFETY: as above.
                     Stage::Future(future) => unsafe { Pin::new_unchecked(future) }.poll(&mut cx),
                     _ => unreachable!("a finished task has no runnable"),
                 }

@@ -17,7 +17,7 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-pub use handle::{Task, TaskId, TaskRef};
+pub use handle::{Orphan, Task, TaskId, TaskRef, cancel_inside};
 pub(crate) use header::{Header, Home, Runnable, contained};
 pub(crate) use registry::Registry;
 

@@ -25,7 +25,7 @@ const CANCEL: usize = 1 << 5;
 const REF: usize = 1 << 6;
 
 /// A new task is scheduled and held by three: the registry, its runnable, its handle.
-const NEW: usize = SCHEDULED | HANDLE | 3 * REF;
+const NEW: usize = SCHEDULED | HANDLE | (3 * REF);
 
 /// The word itself.
 #[derive(Debug)]

@@ -1,0 +1,493 @@
+//! What a job is: a call that some pool runs, and a future of what it gave.
+//!
+//! Every pool, whatever its threads are for, takes the same thing and gives the same thing back. A closure becomes one
+//! allocation that two sides hold: the pool holds a [`QueuedJob`], the caller a [`JobHandle`].
+//!
+//! ```text
+//!           job()            QueuedJob::run                    the closure returned or panicked
+//!  closure ───────▶ Queued ────────────────▶ Running ───────────────────────────────▶ Done ──▶ Taken
+//!                     │                                                                ▲   poll, wait
+//!                     └── JobHandle::cancel, QueuedJob::reject, QueuedJob dropped ─────┘
+//! ```
+//!
+//! Promises, each held by a test below:
+//! * A handle always resolves: with the value, or with an error that says why there is none. A pool cannot forget it,
+//!   because dropping a [`QueuedJob`] resolves it too.
+//! * A job that is cancelled while queued never runs, and its closure is dropped at once, by whoever cancelled it.
+//! * User code (the closure, its destructor, its value's destructor, a waker) never runs under the job's lock, and its
+//!   panics never reach the pool's thread.
+//!
+//! Not here on purpose: a bound handle that cancels when dropped (drop detaches, as for tasks), and a stage in which a
+//! running job is asked to stop. Both would sit beside [`Stage`], and nothing outside this file would notice.
+
+#[cfg(feature = "rayon")]
+mod rayon;
+mod report;
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::io::Write;
+use std::panic::{self, AssertUnwindSafe, Location};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+pub use report::{RunningJob, Shutdown, ShutdownReport};
+
+use crate::sync::{Mutex, thread};
+use crate::{JoinError, Origin};
+
+/// Work that a pool can run: every `FnOnce() -> T + Send + 'static` is one.
+///
+/// A type of your own may implement it too, for instance to carry its arguments as fields.
+pub trait Job: Send + 'static {
+    /// What it gives.
+    type Output: Send + 'static;
+
+    /// Does the work.
+    fn run(self) -> Self::Output;
+}
+
+impl<F, T> Job for F
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    type Output = T;
+
+    fn run(self) -> T {
+        self()
+    }
+}
+
+/// Runs jobs somewhere else: a pool of threads, a rayon pool, your own.
+///
+/// Make a job with [`job()`], keep the [`QueuedJob`] and return the [`JobHandle`]:
+///
+/// ```
+/// use unstuck_core::job::{Executor, Job, JobHandle, Options, job};
+///
+/// /// A thread for every job.
+/// struct Extravagant;
+///
+/// impl<J: Job> Executor<J> for Extravagant {
+///     fn submit(&self, work: J, options: Options) -> JobHandle<J::Output> {
+///         let (queued, handle) = job(work, options);
+///         // If no thread can be made, the closure is dropped, the queued job with it, and the handle says "cancelled".
+///         let _ = std::thread::Builder::new().spawn(move || queued.run());
+///         handle
+///     }
+/// }
+///
+/// assert_eq!(Extravagant.submit(|| 6 * 7, Options::new()).wait().unwrap(), 42);
+/// ```
+pub trait Executor<J: Job> {
+    /// Takes `job` and returns the future of its result. Never blocks for the job itself, and never panics: what
+    /// cannot be run resolves with an error.
+    fn submit(&self, job: J, options: Options) -> JobHandle<J::Output>;
+}
+
+impl<J: Job, E: Executor<J> + ?Sized> Executor<J> for &E {
+    fn submit(&self, job: J, options: Options) -> JobHandle<J::Output> {
+        (**self).submit(job, options)
+    }
+}
+
+impl<J: Job, E: Executor<J> + ?Sized> Executor<J> for Arc<E> {
+    fn submit(&self, job: J, options: Options) -> JobHandle<J::Output> {
+        (**self).submit(job, options)
+    }
+}
+
+/// What a job is called and where it came from; shown in errors and reports.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Options {
+    name: Option<Arc<str>>,
+    place: &'static Location<'static>,
+    keep: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Options {
+    /// No name; the place is the caller's.
+    #[track_caller]
+    pub fn new() -> Self {
+        Self { name: None, place: Location::caller(), keep: None }
+    }
+
+    /// Gives the job a name for errors and reports.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Keeps `guard` until whoever awaits the job has been woken, however it ends.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn keep(mut self, guard: Arc<dyn Any + Send + Sync>) -> Self {
+        self.keep = Some(guard);
+        self
+    }
+
+    /// Says that the job came from `place`, for functions that submit on behalf of a caller.
+    #[must_use]
+    pub fn place(mut self, place: &'static Location<'static>) -> Self {
+        self.place = place;
+        self
+    }
+}
+
+impl Default for Options {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Makes a job of `work`: the pool's side of it and the caller's.
+pub fn job<J: Job>(work: J, mut options: Options) -> (QueuedJob, JobHandle<J::Output>) {
+    let keep = options.keep.take();
+    let cell = Arc::new(JobCell {
+        options,
+        inside: Mutex::new(Inside { stage: Stage::Queued(work), waker: None, detached: false, keep }),
+    });
+    (QueuedJob { cell: cell.clone() }, JobHandle { cell })
+}
+
+/// The pool's side of a job: run it, reject it, or drop it (which cancels it).
+#[must_use = "dropping a queued job cancels it"]
+pub struct QueuedJob {
+    cell: Arc<dyn Queued>,
+}
+
+impl QueuedJob {
+    /// Runs the job on this thread and wakes whoever awaits it. Never unwinds: a panic becomes the job's error.
+    ///
+    /// False if it was cancelled before, and nothing ran.
+    pub fn run(self) -> bool {
+        self.cell.run()
+    }
+
+    /// Resolves the handle with "rejected: `why`" and drops the closure without running it. `why` says what to do
+    /// instead.
+    pub fn reject(self, why: &'static str) {
+        self.cell.give_up(Some(why));
+    }
+
+    /// True if the caller cancelled it: there is nothing left to run.
+    pub fn is_cancelled(&self) -> bool {
+        !self.cell.is_queued()
+    }
+
+    /// The name it was given, if any.
+    pub fn name(&self) -> Option<Arc<str>> {
+        self.cell.options().name.clone()
+    }
+
+    /// The place in the source that submitted it.
+    pub fn place(&self) -> &'static Location<'static> {
+        self.cell.options().place
+    }
+}
+
+impl Drop for QueuedJob {
+    /// Cancels the job unless its fate is decided already.
+    fn drop(&mut self) {
+        self.cell.give_up(None);
+    }
+}
+
+/// A future of a job's result.
+///
+/// # Cancellation
+/// Dropping the handle does not stop the job: it runs, and its value is dropped. Use [`cancel`](Self::cancel) to take
+/// back a job that has not started. A job that runs cannot be stopped from outside.
+///
+/// # Errors
+/// The result is an error if the job panicked, was cancelled while queued, or was refused by its pool.
+///
+/// # Panics
+/// Polling it again after it gave its result panics.
+pub struct JobHandle<T> {
+    cell: Arc<dyn Awaited<T>>,
+}
+
+impl<T> JobHandle<T> {
+    /// Takes the job back if it has not started: its closure is dropped now and never runs, and awaiting the handle
+    /// gives a cancelled error.
+    ///
+    /// False if it runs already or is over; it then goes on, and the handle gives its result.
+    pub fn cancel(&self) -> bool {
+        self.cell.cancel()
+    }
+
+    /// True if awaiting the handle would not wait.
+    pub fn is_done(&self) -> bool {
+        self.cell.is_done()
+    }
+
+    /// Blocks this thread until the job is over. For plain threads: in a task, await the handle instead.
+    ///
+    /// # Errors
+    /// As awaiting it: the job panicked, was cancelled while queued, or was refused by its pool.
+    pub fn wait(mut self) -> Result<T, JoinError> {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(result) = Pin::new(&mut self).poll(&mut cx) {
+                return result;
+            }
+            thread::park();
+        }
+    }
+}
+
+impl<T> Future for JobHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.cell.poll(cx)
+    }
+}
+
+impl<T> Drop for JobHandle<T> {
+    fn drop(&mut self) {
+        self.cell.detach();
+    }
+}
+
+/// Wakes a thread that sits in [`JobHandle::wait`].
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// The allocation that both sides share.
+struct JobCell<J: Job> {
+    options: Options,
+    /// Locked for a few instructions at a time, never while user code runs.
+    inside: Mutex<Inside<J>>,
+}
+
+struct Inside<J: Job> {
+    stage: Stage<J>,
+    /// Who awaits the handle.
+    waker: Option<Waker>,
+    /// The handle is gone; nobody wants the value.
+    detached: bool,
+    /// Dropped when the job is over and its awaiter has been woken.
+    keep: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+enum Stage<J: Job> {
+    Queued(J),
+    Running,
+    Done(Result<J::Output, JoinError>),
+    Taken,
+}
+
+/// What the pool may do with a job, whatever its type.
+trait Queued: Send + Sync {
+    fn run(&self) -> bool;
+    /// Ends a job that has not started: cancelled, or rejected with a reason.
+    fn give_up(&self, why: Option<&'static str>) -> bool;
+    fn is_queued(&self) -> bool;
+    fn options(&self) -> &Options;
+}
+
+/// What the caller may do with a job that gives a `T`.
+trait Awaited<T>: Send + Sync {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>>;
+    fn cancel(&self) -> bool;
+    fn is_done(&self) -> bool;
+    fn detach(&self);
+    fn options(&self) -> &Options;
+}
+
+impl<J: Job> JobCell<J> {
+    fn origin(&self) -> Origin {
+        Origin::new("job", self.options.place).with_name(self.options.name.clone())
+    }
+
+    /// Takes the closure out, if nobody did so before: the one step that decides between running and cancelling.
+    fn take_work(&self) -> Option<J> {
+        let mut inside = self.inside.lock();
+        if !matches!(inside.stage, Stage::Queued(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut inside.stage, Stage::Running) {
+            Stage::Queued(work) => Some(work),
+            _ => None,
+        }
+    }
+
+    /// Stores the result for the handle, or drops it if there is none, then wakes.
+    fn finish(&self, result: Result<J::Output, JoinError>) {
+        let mut inside = self.inside.lock();
+        let waker = inside.waker.take();
+        let keep = inside.keep.take();
+        if inside.detached {
+            inside.stage = Stage::Taken;
+            drop(inside);
+            contain("a destructor", || drop(result));
+        } else {
+            inside.stage = Stage::Done(result);
+            drop(inside);
+        }
+        if let Some(waker) = waker {
+            contain("a waker", || waker.wake());
+        }
+        drop(keep);
+    }
+}
+
+impl<J: Job> Queued for JobCell<J> {
+    fn run(&self) -> bool {
+        let Some(work) = self.take_work() else { return false };
+        let result = panic::catch_unwind(AssertUnwindSafe(|| work.run()));
+        self.finish(result.map_err(|payload| JoinError::panicked(self.origin(), payload)));
+        true
+    }
+
+    fn give_up(&self, why: Option<&'static str>) -> bool {
+        let Some(work) = self.take_work() else { return false };
+        contain("a destructor", || drop(work));
+        self.finish(Err(match why {
+            None => JoinError::cancelled(self.origin()),
+            Some(why) => JoinError::rejected(self.origin(), why),
+        }));
+        true
+    }
+
+    fn is_queued(&self) -> bool {
+        matches!(self.inside.lock().stage, Stage::Queued(_))
+    }
+
+    fn options(&self) -> &Options {
+        &self.options
+    }
+}
+
+impl<J: Job> Awaited<J::Output> for JobCell<J> {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<J::Output, JoinError>> {
+        let mut inside = self.inside.lock();
+        if let Some(result) = take_result(&mut inside) {
+            return Poll::Ready(result);
+        }
+        if inside.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        drop(inside);
+
+        // Wakers are user code: clone the new one and drop the old one (its task may hold this handle) unlocked.
+        let new = cx.waker().clone();
+        let mut inside = self.inside.lock();
+        if let Some(result) = take_result(&mut inside) {
+            drop(inside);
+            return Poll::Ready(result);
+        }
+        let old = inside.waker.replace(new);
+        drop(inside);
+        drop(old);
+        Poll::Pending
+    }
+
+    fn cancel(&self) -> bool {
+        self.give_up(None)
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.inside.lock().stage, Stage::Done(_) | Stage::Taken)
+    }
+
+    fn detach(&self) {
+        let mut inside = self.inside.lock();
+        inside.detached = true;
+        let waker = inside.waker.take();
+        let result = match inside.stage {
+            Stage::Done(_) => take_result(&mut inside),
+            _ => None,
+        };
+        drop(inside);
+        if result.is_some() {
+            contain("a destructor", || drop(result));
+        }
+        drop(waker);
+    }
+
+    fn options(&self) -> &Options {
+        &self.options
+    }
+}
+
+fn take_result<J: Job>(inside: &mut Inside<J>) -> Option<Result<J::Output, JoinError>> {
+    match inside.stage {
+        Stage::Queued(_) | Stage::Running => None,
+        Stage::Taken => panic!("a JobHandle was polled again after it gave its result"),
+        Stage::Done(_) => match std::mem::replace(&mut inside.stage, Stage::Taken) {
+            Stage::Done(result) => Some(result),
+            _ => None,
+        },
+    }
+}
+
+/// Runs user code that nobody waits for (destructors, hooks); a panic becomes one line on stderr.
+///
+/// `what` is the subject of that line: "unstuck: `what` panicked: …". False if it panicked.
+#[doc(hidden)]
+pub fn contain(what: &str, f: impl FnOnce()) -> bool {
+    match panic::catch_unwind(AssertUnwindSafe(f)) {
+        Ok(()) => true,
+        Err(payload) => {
+            say(format_args!("{what} panicked: {}", text(payload.as_ref())));
+            // The payload may panic in its own destructor; whatever that throws is not worth a third try.
+            if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                std::mem::forget(second);
+            }
+            false
+        }
+    }
+}
+
+/// Writes one line to stderr, and does not mind if there is none.
+#[doc(hidden)]
+pub fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "unstuck: {line}");
+}
+
+fn text(payload: &(dyn Any + Send)) -> &str {
+    crate::panic_message(payload).unwrap_or("(its payload is not text)")
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = format_args!("{}:{}", self.place.file(), self.place.line());
+        f.debug_struct("Options").field("name", &self.name).field("place", &place).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for QueuedJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueuedJob").field("options", self.cell.options()).finish()
+    }
+}
+
+impl<T> fmt::Debug for JobHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = self.cell.options();
+        f.debug_struct("JobHandle")
+            .field("name", &options.name)
+            .field("place", &format_args!("{}:{}", options.place.file(), options.place.line()))
+            .field("done", &self.is_done())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(unstuck_loom))]
+mod tests;

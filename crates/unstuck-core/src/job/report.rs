@@ -1,0 +1,128 @@
+//! How a pool ends, and what it says about it: one vocabulary for all pools.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::QueuedJob;
+
+/// How a pool ends: what becomes of queued jobs, and how long to wait for running ones.
+///
+/// | | queued jobs | waits |
+/// |---|---|---|
+/// | [`wait()`](Self::wait) | run | until all have ended |
+/// | [`within(limit)`](Self::within) | are cancelled | for running ones, at most `limit` |
+/// | [`detach()`](Self::detach) | run | not at all |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shutdown {
+    /// Whether queued jobs are cancelled instead of run.
+    pub cancel_pending: bool,
+    /// The longest wait; `None` waits for as long as it takes.
+    pub limit: Option<Duration>,
+}
+
+impl Shutdown {
+    /// Every job runs, queued ones too, and the shutdown waits for all: what leaving asyncio's
+    /// `with ThreadPoolExecutor()` does. After a second it says on stderr what it waits for.
+    pub const fn wait() -> Self {
+        Self { cancel_pending: false, limit: None }
+    }
+
+    /// Queued jobs are cancelled; running ones get until `limit`, then they are reported and left alone.
+    pub const fn within(limit: Duration) -> Self {
+        Self { cancel_pending: true, limit: Some(limit) }
+    }
+
+    /// Does not wait. Every job runs, queued ones too, and the threads end when the work is done.
+    pub const fn detach() -> Self {
+        Self { cancel_pending: false, limit: Some(Duration::ZERO) }
+    }
+
+    /// Whether queued jobs are cancelled (`cancel_futures` in Python).
+    #[must_use]
+    pub const fn cancel_pending(mut self, cancel: bool) -> Self {
+        self.cancel_pending = cancel;
+        self
+    }
+}
+
+/// A job that runs, as reports name it.
+#[derive(Clone, Debug)]
+pub struct RunningJob {
+    name: Option<Arc<str>>,
+    place: &'static Location<'static>,
+    since: Instant,
+}
+
+impl RunningJob {
+    /// `job` is about to run.
+    #[doc(hidden)]
+    pub fn begins(job: &QueuedJob) -> Self {
+        Self { name: job.name(), place: job.place(), since: Instant::now() }
+    }
+
+    /// The name it was given, if any.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The place in the source that submitted it.
+    pub fn place(&self) -> &'static Location<'static> {
+        self.place
+    }
+
+    /// When it began.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+}
+
+/// What a shutdown found.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Jobs that were still running when it stopped waiting, the longest first. They go on, and their handles give
+    /// their values.
+    pub running: Vec<RunningJob>,
+    /// Queued jobs that it cancelled.
+    pub cancelled: usize,
+    /// Threads of the pool that still exist.
+    pub threads: usize,
+}
+
+impl ShutdownReport {
+    /// For pools.
+    #[doc(hidden)]
+    pub fn new(mut running: Vec<RunningJob>, cancelled: usize, threads: usize) -> Self {
+        running.sort_by_key(RunningJob::since);
+        Self { running, cancelled, threads }
+    }
+
+    /// True if no thread of the pool is left.
+    pub fn is_complete(&self) -> bool {
+        self.threads == 0
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} still running, {} cancelled", self.running.len(), self.cancelled)?;
+        for job in &self.running {
+            write!(f, "\n  {job}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for RunningJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("job")?;
+        if let Some(name) = &self.name {
+            write!(f, " '{name}'")?;
+        }
+        let (file, line) = (self.place.file(), self.place.line());
+        write!(f, " (from {file}:{line}), running for {:.1?}", self.since.elapsed())
+    }
+}

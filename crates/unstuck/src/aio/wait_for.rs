@@ -1,0 +1,92 @@
+//! Waiting with a limit, and waiting without taking part: `wait_for` and `shield`.
+
+use std::future::{Future, IntoFuture, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use unstuck_core::{JoinError, Task};
+use unstuck_time::{Elapsed, sleep};
+
+/// Waits for `awaitable`, but no longer than `limit`: asyncio's `wait_for`.
+///
+/// When the time is over, what was awaited is cancelled, *and its end is awaited*, before the error comes: a future is
+/// dropped; a [`Task`] given by value, also one that such a future was awaiting, is cancelled and has really ended. Give
+/// `&mut task` (or [`shield`] it) to let the task go on.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// # unstuck::run(async {
+/// let slow = unstuck::spawn(async { unstuck::sleep(Duration::from_secs(3600)).await });
+/// let watch = slow.watch();
+/// assert!(unstuck::wait_for(slow, Duration::from_millis(1)).await.is_err());
+/// assert!(watch.is_done());
+/// # });
+/// ```
+///
+/// [`timeout`](crate::timeout()) is the plainer relative: it drops the future and is done, and a task goes on.
+///
+/// # Cancellation
+/// Dropping it drops what it waits for; a task given by value is detached.
+///
+/// # Errors
+/// [`Elapsed`] when the time was over first.
+pub async fn wait_for<A: IntoFuture>(awaitable: A, limit: Duration) -> Result<A::Output, Elapsed> {
+    let mut inner = pin!(Some(awaitable.into_future()));
+    let mut limit = pin!(sleep(limit));
+    let value = poll_fn(|cx| {
+        let Some(future) = inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        if let Poll::Ready(value) = future.poll(cx) {
+            return Poll::Ready(Some(value));
+        }
+        limit.as_mut().poll(cx).map(|()| None)
+    })
+    .await;
+    if let Some(value) = value {
+        return Ok(value);
+    }
+    for task in unstuck_core::cancel_inside(|| inner.set(None)) {
+        task.await;
+    }
+    Err(Elapsed::new())
+}
+
+/// Waits for a task without owning it: asyncio's `shield`.
+///
+/// Whatever happens to the wait, the task goes on and can be awaited again.
+///
+/// ```
+/// use std::time::Duration;
+/// use unstuck::{shield, sleep, spawn, wait_for};
+///
+/// # unstuck::run(async {
+/// let mut task = spawn(async { sleep(Duration::from_millis(50)).await; "done" });
+/// assert!(wait_for(shield(&mut task), Duration::from_millis(1)).await.is_err());
+/// assert_eq!(task.await.unwrap(), "done"); // it went on
+/// # });
+/// ```
+///
+/// `(&mut task).await` does the same; `shield` says why.
+///
+/// # Cancellation
+/// Dropping it leaves the task alone.
+///
+/// # Errors
+/// Those of awaiting the [`Task`].
+pub fn shield<T>(task: &mut Task<T>) -> Shield<'_, T> {
+    Shield(task)
+}
+
+/// The future of [`shield`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless you `.await` or spawn them"]
+pub struct Shield<'a, T>(&'a mut Task<T>);
+
+impl<T> Future for Shield<'_, T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut *self.0).poll(cx)
+    }
+}

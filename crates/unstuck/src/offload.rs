@@ -1,0 +1,160 @@
+//! Calls that must not run on a worker: those that wait, and those that compute.
+//!
+//! | the call | use | runs on |
+//! |---|---|---|
+//! | waits: files, DNS, C libraries, a blocking client | [`to_thread`] | a pool of threads that grows to 512 |
+//! | computes for longer than about 100 µs | [`cpu`] | a rayon pool with a thread per CPU |
+//! | either, in a pool of your own | [`run_in_executor`] | any [`Executor`] |
+//!
+//! asyncio's process pool becomes a thread pool here: Rust threads compute in parallel without help of processes. What
+//! a thread cannot do is be killed: a job that runs, runs to its end.
+
+pub use unstuck_blocking::{RunningJob, Shutdown, ShutdownReport, ThreadPool};
+pub use unstuck_core::job::{Executor, Job, JobHandle, Options, QueuedJob, job};
+pub use unstuck_cpu::CpuPool;
+
+use std::panic::Location;
+
+use crate::runtime::Handle;
+use crate::runtime::stack;
+
+/// Runs a call that waits on a thread of the blocking pool, and gives a future of its result: asyncio's `to_thread`.
+///
+/// The pool has no threads at first, makes one when none is idle, and lets them go after ten idle seconds. The closure
+/// may use the runtime: `unstuck::spawn` and `Handle::block_on` work inside it.
+///
+/// ```
+/// # unstuck::run(async {
+/// let text = unstuck::to_thread(|| std::fs::read_to_string("Cargo.toml")).await.unwrap().unwrap();
+/// assert!(text.contains("[package]"));
+/// # });
+/// ```
+///
+/// Not for work that computes: 512 threads that compute get nothing done. Use [`cpu`].
+///
+/// # Cancellation
+/// Dropping the handle lets the call go on by itself. [`JobHandle::cancel`] takes back a call that has not begun; one
+/// that runs cannot be stopped.
+///
+/// # Errors
+/// The result is a [`JoinError`](crate::JoinError) if the closure panicked, was cancelled, or was refused because the
+/// runtime has shut down.
+///
+/// # Panics
+/// Panics outside a runtime.
+#[track_caller]
+pub fn to_thread<F, T>(f: F) -> JobHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    stack::with_current(|handle| blocking_on(handle.unwrap_or_else(|| no_runtime("to_thread")), f))
+}
+
+/// [`to_thread`] under the name that users of tokio know.
+#[track_caller]
+pub fn spawn_blocking<F, T>(f: F) -> JobHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    to_thread(f)
+}
+
+/// Runs a call that computes on the CPU pool, and gives a future of its result.
+///
+/// The pool is rayon's, with a thread per CPU, made at the first call. `par_iter` and `join` inside the closure use the
+/// same threads.
+///
+/// ```
+/// # unstuck::run(async {
+/// let sum = unstuck::cpu(|| (1..=1_000_000_u64).sum::<u64>()).await.unwrap();
+/// assert_eq!(sum, 500_000_500_000);
+/// # });
+/// ```
+///
+/// Not for calls that wait: while they do, a CPU is idle. Use [`to_thread`].
+///
+/// # Cancellation
+/// As for [`to_thread`].
+///
+/// # Errors
+/// As for [`to_thread`].
+///
+/// # Panics
+/// Panics outside a runtime, and when the pool's threads cannot be made at the first call.
+#[track_caller]
+pub fn cpu<F, T>(f: F) -> JobHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    stack::with_current(|handle| cpu_on(handle.unwrap_or_else(|| no_runtime("cpu")), f))
+}
+
+/// Runs `job` in `executor`: asyncio's `run_in_executor`.
+///
+/// An executor is the [`DefaultExecutor`] (asyncio's `None`), a [`ThreadPool`], a [`CpuPool`], a `rayon::ThreadPool`, or
+/// a type of yours.
+///
+/// ```
+/// use unstuck::offload::{CpuPool, DefaultExecutor, ThreadPool};
+/// use unstuck::run_in_executor;
+///
+/// unstuck::run(async {
+///     let threads = ThreadPool::builder().max_threads(3).build().unwrap();
+///     let compute = CpuPool::builder().threads(2).build().unwrap();
+///     let a = run_in_executor(&DefaultExecutor, || 1);
+///     let b = run_in_executor(&threads, || 2);
+///     let c = run_in_executor(&compute, || 3);
+///     assert_eq!((a.await.unwrap(), b.await.unwrap(), c.await.unwrap()), (1, 2, 3));
+/// });
+/// ```
+///
+/// # Cancellation
+/// As for [`to_thread`].
+///
+/// # Errors
+/// As for [`to_thread`].
+#[track_caller]
+pub fn run_in_executor<J, E>(executor: &E, job: J) -> JobHandle<J::Output>
+where
+    J: Job,
+    E: Executor<J> + ?Sized,
+{
+    executor.submit(job, Options::new().place(Location::caller()))
+}
+
+/// The runtime's own pool for calls that wait: what [`to_thread`] uses, and asyncio's `None` in `run_in_executor`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DefaultExecutor;
+
+impl<J: Job> Executor<J> for DefaultExecutor {
+    #[track_caller]
+    fn submit(&self, job: J, options: Options) -> JobHandle<J::Output> {
+        stack::with_current(|handle| {
+            let stack = handle.unwrap_or_else(|| no_runtime("run_in_executor")).stack();
+            stack.blocking.submit(job, stack.held(options))
+        })
+    }
+}
+
+#[track_caller]
+pub(crate) fn blocking_on<J: Job>(handle: &Handle, job: J) -> JobHandle<J::Output> {
+    let stack = handle.stack();
+    stack.blocking.submit(job, stack.held(Options::new().place(Location::caller())))
+}
+
+#[track_caller]
+pub(crate) fn cpu_on<J: Job>(handle: &Handle, job: J) -> JobHandle<J::Output> {
+    let stack = handle.stack();
+    stack.cpu().submit(job, stack.held(Options::new().place(Location::caller())))
+}
+
+#[cold]
+#[track_caller]
+fn no_runtime(call: &str) -> ! {
+    panic!(
+        "no runtime on this thread: call {call}() inside unstuck::run(..), or hold a Runtime::enter() guard"
+    )
+}

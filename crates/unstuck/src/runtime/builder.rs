@@ -1,0 +1,203 @@
+//! How a runtime is set up.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use unstuck_core::{Config, Hook, LocalLoop, Scheduler};
+
+use super::event_loop::EventLoop;
+use super::stack::{self, EnterGuard, Stack};
+use super::{Handle, Runtime};
+
+/// Sets up a [`Runtime`] or an [`EventLoop`].
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// let runtime = unstuck::Runtime::builder().worker_threads(2).thread_name("web").build()?;
+/// assert_eq!(runtime.block_on(async { 6 * 7 }), 42);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Builder {
+    pub(super) worker_threads: usize,
+    pub(super) thread_name: String,
+    pub(super) thread_stack_size: Option<usize>,
+    pub(super) start_paused: bool,
+    pub(super) max_blocking_threads: Option<usize>,
+    pub(super) blocking_keep_alive: Option<Duration>,
+    pub(super) cpu_threads: Option<usize>,
+    on_start: Option<Hook>,
+    on_stop: Option<Hook>,
+}
+
+/// Rescheduling a thousand threads is the kernel's business, but more workers than this are surely a mistake.
+const MANY_WORKERS: usize = 32_768;
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            worker_threads: num_cpus::get(),
+            thread_name: "unstuck".into(),
+            thread_stack_size: None,
+            start_paused: false,
+            max_blocking_threads: None,
+            blocking_keep_alive: None,
+            cpu_threads: None,
+            on_start: None,
+            on_stop: None,
+        }
+    }
+
+    /// Worker threads that run tasks. One per CPU that this process may use (affinity and cgroup quota counted) unless
+    /// set.
+    #[must_use]
+    pub fn worker_threads(mut self, count: usize) -> Self {
+        self.worker_threads = count;
+        self
+    }
+
+    /// Thread names begin with this: `NAME-0`, `NAME-blocking-0`, `NAME-cpu-0`. `unstuck` unless set. Linux shows the
+    /// first 15 bytes.
+    #[must_use]
+    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
+        self.thread_name = name.into();
+        self
+    }
+
+    /// Stack size in bytes of workers and blocking threads; the platform's default (2 MiB for Rust threads) unless set.
+    #[must_use]
+    pub fn thread_stack_size(mut self, bytes: usize) -> Self {
+        self.thread_stack_size = Some(bytes);
+        self
+    }
+
+    /// Called on each worker thread before its first task. A panic is reported on stderr, and the worker goes on.
+    #[must_use]
+    pub fn on_thread_start(mut self, f: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_start = Some(Arc::new(f));
+        self
+    }
+
+    /// Called on each worker thread after its last task. A panic is reported on stderr.
+    #[must_use]
+    pub fn on_thread_stop(mut self, f: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_stop = Some(Arc::new(f));
+        self
+    }
+
+    /// The most threads for `to_thread`; further calls wait in a queue. 512 unless set.
+    #[must_use]
+    pub fn max_blocking_threads(mut self, count: usize) -> Self {
+        self.max_blocking_threads = Some(count);
+        self
+    }
+
+    /// How long an idle thread of the blocking pool stays. 10 s unless set.
+    #[must_use]
+    pub fn blocking_keep_alive(mut self, time: Duration) -> Self {
+        self.blocking_keep_alive = Some(time);
+        self
+    }
+
+    /// Threads for `cpu`. One per CPU unless set. They are made when `cpu` is called for the first time.
+    #[must_use]
+    pub fn cpu_threads(mut self, count: usize) -> Self {
+        self.cpu_threads = Some(count);
+        self
+    }
+
+    /// For tests: time stands still, and jumps to the next timer whenever nothing else can go on.
+    #[must_use]
+    pub fn start_paused(mut self, paused: bool) -> Self {
+        self.start_paused = paused;
+        self
+    }
+
+    /// Switches [debug mode](crate::debug) on or off. It beats the environment, and holds for the whole process.
+    #[must_use]
+    pub fn debug(self, on: bool) -> Self {
+        crate::debug::set_enabled(Some(on));
+        self
+    }
+
+    /// Starts a multi-threaded runtime.
+    ///
+    /// # Errors
+    /// An impossible setting (no workers, no threads for blocking calls), or the system's error when a thread cannot be
+    /// made; those made before have ended then.
+    pub fn build(self) -> io::Result<Runtime> {
+        self.check()?;
+        let driver = stack::driver(&self);
+        let time = driver.handle();
+        let around: Arc<std::sync::OnceLock<Handle>> = Arc::default();
+        let entered = around.clone();
+        let config = Config {
+            workers: self.worker_threads,
+            name: self.thread_name.clone(),
+            stack_size: self.thread_stack_size,
+            on_start: self.on_start.clone(),
+            on_stop: self.on_stop.clone(),
+            around: Some(Arc::new(move |worker, body| {
+                let _entered = entered.get().map(|handle| EnterGuard::new(handle, Some(worker)));
+                body();
+            })),
+        };
+        let scheduler = Scheduler::new(&config, Box::new(driver));
+        let handle = Stack::assemble(&self, scheduler.handle(), time, None)?;
+        let _ = around.set(handle.clone());
+        scheduler.start(&config)?;
+        Ok(Runtime::new_from(scheduler, handle))
+    }
+
+    /// Makes a single-threaded loop, which runs where it is made. Of the settings above, those for workers do not
+    /// matter.
+    ///
+    /// # Errors
+    /// An impossible setting.
+    pub fn build_single(mut self) -> io::Result<EventLoop> {
+        self.worker_threads = 1;
+        self.check()?;
+        let driver = stack::driver(&self);
+        let time = driver.handle();
+        let core = LocalLoop::new(Box::new(driver));
+        let handle = Stack::assemble(&self, core.handle(), time, Some(core.stopper()))?;
+        Ok(EventLoop::from_parts(core, handle))
+    }
+
+    fn check(&self) -> io::Result<()> {
+        let wrong = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        if self.worker_threads == 0 {
+            return wrong("worker_threads(0): a runtime needs at least one worker thread".into());
+        }
+        if self.worker_threads > MANY_WORKERS {
+            let count = self.worker_threads;
+            return wrong(format!(
+                "worker_threads({count}): more than {MANY_WORKERS} workers are not supported"
+            ));
+        }
+        if self.max_blocking_threads == Some(0) {
+            return wrong("max_blocking_threads(0): to_thread() needs at least one thread".into());
+        }
+        if self.cpu_threads == Some(0) {
+            return wrong("cpu_threads(0): cpu() needs at least one thread".into());
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("worker_threads", &self.worker_threads)
+            .field("thread_name", &self.thread_name)
+            .field("thread_stack_size", &self.thread_stack_size)
+            .field("start_paused", &self.start_paused)
+            .field("max_blocking_threads", &self.max_blocking_threads)
+            .field("blocking_keep_alive", &self.blocking_keep_alive)
+            .field("cpu_threads", &self.cpu_threads)
+            .finish_non_exhaustive()
+    }
+}

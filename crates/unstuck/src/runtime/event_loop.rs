@@ -1,0 +1,153 @@
+//! asyncio's event loop: one thread, everything in turn.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+
+use unstuck_core::{LocalLoop, Task};
+
+use super::{EnterGuard, Handle};
+
+/// A single-threaded loop, asyncio's `new_event_loop()`. It stays on its thread, and so runs futures that are not
+/// [`Send`].
+///
+/// Everything takes its turn on one thread: a task that blocks or computes stalls all others. Use it to learn, to test
+/// the order of things, or for futures that cannot leave their thread; for servers take [`Runtime`](crate::Runtime).
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// let event_loop = unstuck::EventLoop::new().unwrap();
+/// let shared = Rc::new(20);
+/// let answer = event_loop.run_until_complete(async {
+///     let mine = shared.clone();
+///     let task = unstuck::spawn_local(async move { *mine + 1 });
+///     task.await.unwrap() * 2
+/// });
+/// assert_eq!(answer, 42);
+/// event_loop.close();
+/// ```
+///
+/// # How it ends
+/// Unlike [`run_single`](crate::run_single), neither [`run_until_complete`](Self::run_until_complete) nor
+/// [`close`](Self::close) lets pending tasks clean up: `close` drops them where they stand and says so on stderr, as
+/// asyncio does ("Task was destroyed but it is pending").
+pub struct EventLoop {
+    core: LocalLoop,
+    handle: Handle,
+    closed: bool,
+}
+
+impl EventLoop {
+    pub(crate) fn from_parts(core: LocalLoop, handle: Handle) -> Self {
+        Self { core, handle, closed: false }
+    }
+
+    /// A loop on this thread.
+    ///
+    /// # Errors
+    /// None today; making the driver of sockets will have some.
+    pub fn new() -> io::Result<Self> {
+        crate::Runtime::builder().build_single()
+    }
+
+    /// Runs the loop until `future` is ready. Other tasks stay as they are, and go on when the loop runs again.
+    ///
+    /// # Panics
+    /// Panics inside async code, which it would stall, and when `future` does.
+    #[track_caller]
+    pub fn run_until_complete<F: Future>(&self, future: F) -> F::Output {
+        let _entered = self.handle.enter();
+        self.core.block_on(future)
+    }
+
+    /// Runs the loop until [`stop`](Self::stop) or [`Handle::stop`].
+    ///
+    /// # Panics
+    /// Panics inside async code, which it would stall.
+    #[track_caller]
+    pub fn run_forever(&self) {
+        let _entered = self.handle.enter();
+        self.core.run_forever();
+    }
+
+    /// Ends [`run_forever`](Self::run_forever) after the present turn, now or when it is called next.
+    pub fn stop(&self) {
+        self.handle.stop();
+    }
+
+    /// Spawns a future that need not be `Send`.
+    #[track_caller]
+    pub fn spawn_local<F: Future + 'static>(&self, future: F) -> Task<F::Output> {
+        self.core.spawn_local(future)
+    }
+
+    /// Reaches the loop from anywhere; what is spawned through it must be `Send`.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Makes free functions such as [`spawn`](crate::spawn) use this loop on this thread, until the guard is dropped.
+    pub fn enter(&self) -> EnterGuard {
+        self.handle.enter()
+    }
+
+    /// Runs `future`, then cancels what is left, waits for its end, and closes: what
+    /// [`run_single`](crate::run_single) does.
+    ///
+    /// # Panics
+    /// Panics inside async code, and when `future` does.
+    #[track_caller]
+    pub fn run<F: Future>(mut self, future: F) -> F::Output {
+        let value = self.run_until_complete(future);
+        self.end();
+        value
+    }
+
+    /// Closes the loop: pending tasks are dropped where they stand and reported. Work submitted later is refused with
+    /// an error.
+    pub fn close(self) {
+        drop(self);
+    }
+
+    /// Counters and sizes at this moment.
+    #[must_use]
+    pub fn statistics(&self) -> unstuck_core::Statistics {
+        self.core.statistics()
+    }
+
+    fn end(&mut self) {
+        self.closed = true;
+        let _entered = self.handle.enter();
+        self.core.shutdown();
+        self.handle.stack().shutdown_pools(None);
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        if self.closed {
+            return;
+        }
+        if !std::thread::panicking() {
+            for task in self.handle.tasks() {
+                let place = task.place();
+                eprintln!(
+                    "unstuck: task '{}' (from {}:{}) was destroyed while it was pending: await it, cancel it, or use \
+                     run_single(..), which does both",
+                    task.name(),
+                    place.file(),
+                    place.line()
+                );
+            }
+        }
+        self.end();
+    }
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EventLoop").field(&self.core).finish()
+    }
+}

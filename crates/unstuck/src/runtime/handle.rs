@@ -1,0 +1,171 @@
+//! A runtime as seen from anywhere.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use unstuck_core::{JobHandle, Task, TaskRef};
+use unstuck_time::Instant;
+
+use super::stack::{self, EnterGuard, Stack};
+use crate::aio::call::{self, CallHandle};
+
+/// Reaches a runtime from anywhere: spawn there, offload, schedule calls.
+///
+/// Cheap to clone, and usable on every thread. It does not keep the runtime running: work submitted after its shutdown
+/// is refused with an error.
+///
+/// ```
+/// let runtime = unstuck::Runtime::new().unwrap();
+/// let handle = runtime.handle();
+/// let thread = std::thread::spawn(move || handle.block_on(handle.spawn(async { 42 })));
+/// assert_eq!(thread.join().unwrap().unwrap(), 42);
+/// ```
+#[derive(Clone)]
+pub struct Handle(Arc<Stack>);
+
+impl Handle {
+    pub(crate) fn new(stack: Arc<Stack>) -> Self {
+        Self(stack)
+    }
+
+    pub(crate) fn stack(&self) -> &Stack {
+        &self.0
+    }
+
+    /// The runtime of this thread: asyncio's `get_running_loop()`.
+    ///
+    /// # Panics
+    /// Panics outside a runtime, like asyncio's does.
+    #[track_caller]
+    #[must_use]
+    pub fn current() -> Handle {
+        Self::try_current().expect(
+            "no runtime on this thread: call Handle::current() inside unstuck::run(..), or hold a Runtime::enter() guard",
+        )
+    }
+
+    /// The runtime of this thread, if there is one.
+    #[must_use]
+    pub fn try_current() -> Option<Handle> {
+        stack::current()
+    }
+
+    /// Spawns `future` as a task there. See [`spawn`](crate::spawn).
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.0.core.spawn(future)
+    }
+
+    #[track_caller]
+    pub(crate) fn spawn_named<F>(&self, name: Option<Arc<str>>, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.0.core.spawn_named(name, future)
+    }
+
+    /// Runs `future` to its end on this thread, while its tasks run on the runtime's workers.
+    ///
+    /// A single-threaded loop runs nothing while nobody runs it: a future that waits for one of its tasks waits until
+    /// [`EventLoop::run_until_complete`](crate::EventLoop::run_until_complete) does.
+    ///
+    /// # Panics
+    /// Panics inside async code, which it would stall: `.await` the future instead.
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let _entered = self.enter();
+        self.0.core.block_on(future)
+    }
+
+    /// Runs a call that waits on a thread of the blocking pool. See [`to_thread`](crate::to_thread).
+    #[track_caller]
+    pub fn spawn_blocking<F, T>(&self, f: F) -> JobHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        crate::offload::blocking_on(self, f)
+    }
+
+    /// Runs a call that computes on the CPU pool. See [`cpu`](crate::cpu()).
+    #[track_caller]
+    pub fn cpu<F, T>(&self, f: F) -> JobHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        crate::offload::cpu_on(self, f)
+    }
+
+    /// Calls `f` at the runtime's next turn: asyncio's `call_soon`. From any thread.
+    #[track_caller]
+    pub fn call_soon(&self, f: impl FnOnce() + Send + 'static) -> CallHandle {
+        call::soon(self, f)
+    }
+
+    /// Calls `f` after `delay`: asyncio's `call_later`. From any thread.
+    #[track_caller]
+    pub fn call_later(&self, delay: Duration, f: impl FnOnce() + Send + 'static) -> CallHandle {
+        call::at(self, self.now() + delay, f)
+    }
+
+    /// Calls `f` at `when`, at once if that has passed: asyncio's `call_at`. From any thread.
+    #[track_caller]
+    pub fn call_at(&self, when: Instant, f: impl FnOnce() + Send + 'static) -> CallHandle {
+        call::at(self, when, f)
+    }
+
+    /// Ends [`EventLoop::run_forever`](crate::EventLoop::run_forever) after the loop's present turn. Does nothing to a
+    /// multi-threaded runtime.
+    pub fn stop(&self) {
+        if let Some(stopper) = &self.0.stopper {
+            stopper.stop();
+        }
+    }
+
+    /// The runtime's clock: the time that timers use, virtual when paused.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.0.time.now()
+    }
+
+    /// The time since the runtime was made: asyncio's `loop.time()`.
+    #[must_use]
+    pub fn time(&self) -> Duration {
+        self.now().duration_since(self.0.started)
+    }
+
+    /// Moves a [paused](crate::Builder::start_paused) clock on by `time`.
+    ///
+    /// # Panics
+    /// Panics when the clock is real.
+    #[track_caller]
+    pub fn advance(&self, time: Duration) {
+        self.0.time.clock().advance(time);
+    }
+
+    /// Every unfinished task of the runtime: asyncio's `all_tasks`.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<TaskRef> {
+        self.0.core.tasks()
+    }
+
+    /// Makes free functions such as [`spawn`](crate::spawn) and [`sleep`](crate::sleep) use this runtime on this
+    /// thread, until the guard is dropped.
+    pub fn enter(&self) -> EnterGuard {
+        EnterGuard::new(self, None)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&self.0.core).finish()
+    }
+}

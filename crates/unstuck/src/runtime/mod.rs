@@ -1,0 +1,202 @@
+//! Runtimes: the multi-threaded one, the single-threaded loop, how they are set up and how they end.
+
+mod builder;
+mod event_loop;
+mod handle;
+pub(crate) mod stack;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::time::{Duration, Instant};
+
+use unstuck_core::{Scheduler, Task};
+
+pub use builder::Builder;
+pub use event_loop::EventLoop;
+pub use handle::Handle;
+pub use stack::EnterGuard;
+
+/// A multi-threaded runtime: worker threads that run tasks, timers, a pool for calls that wait and one for calls that
+/// compute.
+///
+/// Most programs use [`run`](crate::run) or `#[unstuck::main]` instead.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// let runtime = unstuck::Runtime::new()?;
+/// let answer = runtime.block_on(async {
+///     let task = unstuck::spawn(async { 6 * 7 });
+///     task.await.unwrap()
+/// });
+/// assert_eq!(answer, 42);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # How it ends
+/// [`shutdown`](Self::shutdown) refuses new work, cancels every task and waits for all of them to end, then cancels
+/// queued jobs of the blocking pool and waits for those that run. Dropping the runtime does the same, but for ten
+/// seconds at the most: after one second it says on stderr what it waits for, after ten it leaves it alone. Dropped
+/// inside async code it closes in the background, because a thread that runs tasks must not wait for them.
+pub struct Runtime {
+    scheduler: Scheduler,
+    handle: Handle,
+    /// Shut down by hand: drop has nothing left to do.
+    ended: bool,
+}
+
+/// After this long a drop says what it waits for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// After this long a drop stops waiting.
+const DROP_LIMIT: Duration = Duration::from_secs(10);
+
+impl Runtime {
+    pub(crate) fn new_from(scheduler: Scheduler, handle: Handle) -> Self {
+        Self { scheduler, handle, ended: false }
+    }
+
+    /// A runtime with a worker per CPU.
+    ///
+    /// # Errors
+    /// The system's error when a thread cannot be made.
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Sets up a runtime.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Runs `future` to its end on this thread, while its tasks run on the workers. The runtime goes on afterwards.
+    ///
+    /// # Panics
+    /// Panics inside async code, which it would stall: `.await` the future instead.
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.handle.block_on(future)
+    }
+
+    /// Runs `future` to its end, then shuts the runtime down: what is left is cancelled and awaited before this
+    /// returns.
+    ///
+    /// # Panics
+    /// Panics inside async code, and when `future` does; the runtime is shut down then, too.
+    #[track_caller]
+    pub fn run<F: Future>(self, future: F) -> F::Output {
+        let value = self.block_on(future);
+        self.shutdown();
+        value
+    }
+
+    /// Spawns a task. See [`spawn`](crate::spawn).
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.handle.spawn(future)
+    }
+
+    /// Reaches the runtime from anywhere.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Makes free functions such as [`spawn`](crate::spawn) use this runtime on this thread, until the guard is dropped.
+    pub fn enter(&self) -> EnterGuard {
+        self.handle.enter()
+    }
+
+    /// Counters and sizes at this moment.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        Statistics {
+            tasks: self.scheduler.statistics(),
+            blocking: self.handle.stack().blocking.statistics(),
+            timers: self.handle.stack().time.statistics(),
+        }
+    }
+
+    /// Refuses new work, cancels every task and waits until all have ended, then ends the pools: queued jobs are
+    /// cancelled, running ones waited for.
+    pub fn shutdown(mut self) {
+        self.ended = true;
+        if self.scheduler.shutdown(None) {
+            self.handle.stack().shutdown_pools(None);
+        }
+    }
+
+    /// As [`shutdown`](Self::shutdown), but waits no longer than `limit`. True if everything has ended.
+    ///
+    /// What has not ended goes on in the background; a task that blocks its worker ends when its poll returns.
+    #[allow(clippy::must_use_candidate)]
+    pub fn shutdown_timeout(mut self, limit: Duration) -> bool {
+        self.ended = true;
+        self.end_within(limit)
+    }
+
+    fn end_within(&self, limit: Duration) -> bool {
+        let begun = Instant::now();
+        let tasks = self.scheduler.shutdown(Some(limit));
+        let left = limit.saturating_sub(begun.elapsed());
+        self.handle.stack().shutdown_pools(Some(left)).is_complete() && tasks
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        if unstuck_core::is_inside() {
+            self.end_within(Duration::ZERO);
+            return;
+        }
+        let begun = Instant::now();
+        if !self.scheduler.shutdown(Some(PATIENCE)) {
+            self.say("waits for");
+            if !self.scheduler.shutdown(Some(DROP_LIMIT - PATIENCE)) {
+                self.say("leaves behind");
+            }
+        }
+        let report = self.handle.stack().shutdown_pools(Some(DROP_LIMIT.saturating_sub(begun.elapsed())));
+        if !report.is_complete() {
+            eprintln!("unstuck: the runtime was dropped and leaves jobs behind: {report}");
+        }
+    }
+}
+
+impl Runtime {
+    fn say(&self, verb: &str) {
+        let tasks = self.handle.tasks();
+        eprintln!("unstuck: the runtime was dropped and {verb} {} task(s) that do not end:", tasks.len());
+        for task in tasks.iter().take(10) {
+            let place = task.place();
+            eprintln!("  task {} '{}' (from {}:{})", task.id(), task.name(), place.file(), place.line());
+        }
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Runtime").field(&self.statistics()).finish()
+    }
+}
+
+/// Counters and sizes of a runtime at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Workers and tasks.
+    pub tasks: unstuck_core::Statistics,
+    /// The blocking pool.
+    pub blocking: unstuck_blocking::Statistics,
+    /// Timers.
+    pub timers: unstuck_time::Statistics,
+}

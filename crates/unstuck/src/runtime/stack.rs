@@ -1,0 +1,153 @@
+//! The one place that puts the petals together: what a runtime consists of, and how a thread enters it.
+//!
+//! ```text
+//!   timers (unstuck-time) ── wrap ──► thread driver (core): where the workers sleep
+//!   blocking pool, CPU pool: their threads enter the runtime too, so that a job may spawn
+//! ```
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use unstuck_blocking::{Shutdown, ShutdownReport, ThreadPool};
+use unstuck_core::driver::ThreadDriver;
+use unstuck_core::job::Options;
+use unstuck_cpu::CpuPool;
+use unstuck_time::{Clock, Instant, TimeDriver, TimeHandle};
+
+use super::builder::Builder;
+use super::handle::Handle;
+
+/// Everything that belongs to one runtime, whoever runs its tasks.
+pub(crate) struct Stack {
+    pub(crate) core: unstuck_core::Handle,
+    pub(crate) time: TimeHandle,
+    pub(crate) blocking: ThreadPool,
+    cpu: OnceLock<CpuPool>,
+    cpu_threads: Option<usize>,
+    name: String,
+    pub(crate) started: Instant,
+    pub(crate) stopper: Option<unstuck_core::Stopper>,
+}
+
+/// The driver at the bottom and the timers around it.
+pub(crate) fn driver(builder: &Builder) -> TimeDriver<ThreadDriver> {
+    let clock = if builder.start_paused { Clock::paused() } else { Clock::real() };
+    TimeDriver::new(ThreadDriver::new(), clock, builder.worker_threads)
+}
+
+impl Stack {
+    /// Puts the rest around what runs the tasks.
+    pub(crate) fn assemble(
+        builder: &Builder,
+        core: unstuck_core::Handle,
+        time: TimeHandle,
+        stopper: Option<unstuck_core::Stopper>,
+    ) -> io::Result<Handle> {
+        // The pool's threads enter the runtime, which owns the pool: a weak reference breaks the circle.
+        let myself: Arc<OnceLock<Weak<Stack>>> = Arc::default();
+        let around = myself.clone();
+        let mut blocking = ThreadPool::builder()
+            .name(format!("{}-blocking", builder.thread_name))
+            .around(move |body| {
+                let stack = around.get().and_then(Weak::upgrade);
+                let _entered = stack.map(|stack| Handle::new(stack).enter());
+                body();
+            })
+            .on_drop(Shutdown::within(Duration::ZERO));
+        if let Some(threads) = builder.max_blocking_threads {
+            blocking = blocking.max_threads(threads);
+        }
+        if let Some(keep_alive) = builder.blocking_keep_alive {
+            blocking = blocking.keep_alive(keep_alive);
+        }
+        if let Some(bytes) = builder.thread_stack_size {
+            blocking = blocking.stack_size(bytes);
+        }
+        let stack = Arc::new(Stack {
+            core,
+            started: time.now(),
+            time,
+            blocking: blocking.build()?,
+            cpu: OnceLock::new(),
+            cpu_threads: builder.cpu_threads,
+            name: builder.thread_name.clone(),
+            stopper,
+        });
+        let _ = myself.set(Arc::downgrade(&stack));
+        Ok(Handle::new(stack))
+    }
+
+    /// The pool for calls that compute, made when it is first asked for.
+    pub(crate) fn cpu(&self) -> &CpuPool {
+        self.cpu.get_or_init(|| {
+            let mut builder = CpuPool::builder().name(format!("{}-cpu", self.name));
+            if let Some(threads) = self.cpu_threads {
+                builder = builder.threads(threads);
+            }
+            builder
+                .build()
+                .unwrap_or_else(|error| panic!("the threads of the CPU pool could not be made: {error}"))
+        })
+    }
+
+    /// While a job is on its way a paused clock must not jump: the job holds it until its awaiter has been woken.
+    pub(crate) fn held(&self, options: Options) -> Options {
+        let clock = self.time.clock();
+        if clock.is_paused() { options.keep(Arc::new(clock.hold())) } else { options }
+    }
+
+    /// Ends the blocking pool: what is queued is cancelled, what runs is waited for, at most `limit`.
+    pub(crate) fn shutdown_pools(&self, limit: Option<Duration>) -> ShutdownReport {
+        self.blocking.shutdown_with(limit.map_or(Shutdown::wait().cancel_pending(true), Shutdown::within))
+    }
+}
+
+thread_local! {
+    /// The runtime that this thread has entered.
+    static CURRENT: RefCell<Option<Handle>> = const { RefCell::new(None) };
+}
+
+/// The runtime that this thread has entered.
+pub(crate) fn current() -> Option<Handle> {
+    CURRENT.with(|current| current.borrow().clone())
+}
+
+/// Gives `f` the runtime of this thread without counting a reference.
+pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Handle>) -> R) -> R {
+    CURRENT.with(|current| f(current.borrow().as_ref()))
+}
+
+/// Makes a runtime this thread's own, as long as it lives.
+#[derive(Debug)]
+#[must_use = "the runtime is left when the guard is dropped"]
+pub struct EnterGuard {
+    previous: Option<Handle>,
+    _time: unstuck_time::EnterGuard,
+    _core: unstuck_core::EnterGuard,
+}
+
+impl EnterGuard {
+    /// Enters; `worker` is the number of the worker that this thread is.
+    pub(crate) fn new(handle: &Handle, worker: Option<usize>) -> Self {
+        let previous = CURRENT.with(|current| current.replace(Some(handle.clone())));
+        let time = &handle.stack().time;
+        Self {
+            previous,
+            _time: match worker {
+                Some(worker) => unstuck_time::context::enter(time, worker),
+                None => time.enter(),
+            },
+            _core: handle.stack().core.enter(),
+        }
+    }
+}
+
+impl Drop for EnterGuard {
+    fn drop(&mut self) {
+        let previous = self.previous.take();
+        // A guard kept in a thread-local may outlive ours. What is replaced is dropped outside of the borrow.
+        let _gone = CURRENT.try_with(|current| current.replace(previous));
+    }
+}

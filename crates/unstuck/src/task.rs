@@ -1,0 +1,116 @@
+//! Tasks: spawn them, name them, find them.
+
+use std::future::Future;
+use std::sync::Arc;
+
+pub use unstuck_core::{Task, TaskId, TaskRef};
+
+use crate::runtime::Handle;
+
+/// Spawns `future` as a task, which starts by itself and runs beside its creator: asyncio's `create_task`.
+///
+/// On the multi-threaded runtime any worker may take it; on the single-threaded loop it starts when its creator awaits
+/// next. The returned [`Task`] is awaited for the result, or dropped to let the task go on alone.
+///
+/// ```
+/// # unstuck::run(async {
+/// let task = unstuck::spawn(async { 6 * 7 });
+/// assert_eq!(task.await.unwrap(), 42);
+/// # });
+/// ```
+///
+/// # Cancellation
+/// See [`Task`].
+///
+/// # Errors
+/// After the runtime's shutdown the future is dropped, and awaiting the task gives an error that
+/// [says so](crate::JoinError::is_rejected).
+///
+/// # Panics
+/// Panics outside a runtime. A panic of `future` is its task's error and stops nothing else.
+#[track_caller]
+pub fn spawn<F>(future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    unstuck_core::spawn(future)
+}
+
+/// [`spawn`] under asyncio's name.
+#[track_caller]
+pub fn create_task<F>(future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    unstuck_core::spawn(future)
+}
+
+/// Spawns a future that need not be [`Send`], on the single-threaded loop of this thread.
+///
+/// # Panics
+/// Panics where no single-threaded loop runs: use [`EventLoop`](crate::EventLoop) or
+/// [`run_single`](crate::run_single).
+#[track_caller]
+pub fn spawn_local<F: Future + 'static>(future: F) -> Task<F::Output> {
+    unstuck_core::spawn_local(future)
+}
+
+/// The task that is running here: asyncio's `current_task()`. `None` outside tasks, and in the main future of
+/// [`run`](crate::run()), which is no task.
+#[must_use]
+pub fn current() -> Option<TaskRef> {
+    unstuck_core::current_task()
+}
+
+/// Every unfinished task of this thread's runtime: asyncio's `all_tasks()`.
+///
+/// # Panics
+/// Panics outside a runtime.
+#[track_caller]
+#[must_use]
+pub fn all_tasks() -> Vec<TaskRef> {
+    Handle::current().tasks()
+}
+
+/// Spawns a task with a name, which reports and errors show.
+///
+/// ```
+/// # unstuck::run(async {
+/// let task = unstuck::task::Builder::new().name("reader").spawn(async { panic!("no such file") });
+/// let error = task.await.map(|(): ()| ()).unwrap_err();
+/// assert!(error.to_string().contains("'reader'"));
+/// # });
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "nothing happens before spawn()"]
+pub struct Builder {
+    name: Option<Arc<str>>,
+}
+
+impl Builder {
+    /// No name yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The task's name. Names need not be unique.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Spawns it. See [`spawn`].
+    ///
+    /// # Panics
+    /// Panics outside a runtime.
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        Handle::current().spawn_named(self.name, future)
+    }
+}
