@@ -1,1 +1,121 @@
-//! Part of unstuck.
+//! The attributes of [unstuck](https://docs.rs/unstuck): `main`, `test`, `timed` and `coroutine`.
+//!
+//! # The problem
+//! An `async fn main` needs someone to start a runtime, and every program pays for the macro that does it: with the
+//! usual parser crates that is six seconds of a clean build. These attributes only look at the *outside* of a
+//! function (its name, arguments, return type) and never into its body, so plain `proc_macro` is enough and the crate
+//! builds in half a second.
+//!
+//! # The promise
+//! * The body and the signature are handed on token by token, with their spans: an error in them points at them.
+//! * A misuse gives exactly one error, which names what would have been accepted.
+//! * Only what was asked for is set: `#[main]` without arguments is the runtime's own default.
+//!
+//! # The rooms
+//! [`function`] takes a function apart, [`args`] reads what stands in the attribute's parentheses, [`entry`] writes
+//! `main` and `test`, [`wrap`] writes `timed` and `coroutine`, [`template`] puts tokens together.
+//!
+//! # Rejected
+//! `async move { body }` for `main`: the block's type would be inferred from its first `return`, and
+//! `Err(Box::new(e))` would not become a `Box<dyn Error>`. An inner `async fn` with the user's own signature has no
+//! such surprise. `timed` and `coroutine` may be methods, where an inner function would lose `self` and the generics;
+//! they pin the block's type by a `return` that never runs.
+
+mod args;
+mod entry;
+mod function;
+mod template;
+mod wrap;
+
+use proc_macro::TokenStream;
+
+/// Runs an `async fn main` on a runtime: to its end, then leftovers are cancelled and awaited.
+///
+/// ```
+/// #[unstuck::main]
+/// async fn main() {
+///     println!("{}", unstuck::spawn(async { 6 * 7 }).await.unwrap());
+/// }
+/// ```
+///
+/// # Arguments
+/// * `flavor = "multi"` (as without it) or `"single"`: asyncio's model, one thread, futures need not be `Send`;
+/// * `worker_threads = 4`: for `"multi"`;
+/// * `debug = true` or `false`: beats the environment's `UNSTUCK_DEBUG`.
+///
+/// ```
+/// #[unstuck::main(flavor = "single", debug = false)]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     assert_eq!("42".parse::<u8>()?, 42);
+///     Ok(())
+/// }
+/// ```
+///
+/// # Panics
+/// The function panics if the runtime's threads cannot be started.
+#[proc_macro_attribute]
+pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    entry::expand(entry::Kind::Main, arguments, item)
+}
+
+/// Runs an `async fn` as a test, on a runtime of its own.
+///
+/// Takes the arguments of [`macro@main`] and `paused` (or `start_paused = true`): a virtual clock that jumps to the
+/// next timer when nothing else can run, so that an hour of sleeping takes no time. Other attributes, such as
+/// `#[should_panic]` and `#[ignore]`, stay in force, and a test may return a `Result`.
+///
+/// ```
+/// #[unstuck::test(flavor = "single", paused)]
+/// async fn an_hour_passes() {
+///     unstuck::sleep(std::time::Duration::from_secs(3600)).await;
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    entry::expand(entry::Kind::Test, arguments, item)
+}
+
+/// Prints when an `async fn` starts, with its arguments, and how long it took: asyncio's `@async_timed()`.
+///
+/// Arguments without `Debug` are shown as their type; `self` and destructured arguments are left out.
+///
+/// ```
+/// #[unstuck::timed]
+/// async fn add_one(n: u32) -> u32 {
+///     n + 1
+/// }
+/// # unstuck::run(async {
+/// add_one(1).await; // starting add_one with args (1,)
+///                   // finished add_one in 0.0000 second(s)
+/// # });
+/// ```
+///
+/// # Cancellation
+/// Dropping the future half-way prints `cancelled add_one after ..`; a panic prints `panicked in add_one after ..`.
+#[proc_macro_attribute]
+pub fn timed(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    wrap::timed(arguments, item)
+}
+
+/// Reports, in debug mode, a call of this `async fn` whose future was dropped without ever being awaited.
+///
+/// A future does nothing until it is awaited or spawned. With `UNSTUCK_DEBUG=1`, one that is thrown away unused says
+/// so on stderr: `coroutine 'save' was never awaited (created at src/main.rs:12)`.
+///
+/// ```
+/// #[unstuck::coroutine]
+/// async fn save(text: &str) -> usize {
+///     text.len()
+/// }
+/// # unstuck::run(async {
+/// let forgotten = save("draft"); // nothing has run
+/// drop(forgotten); // reported
+/// assert_eq!(save("final").await, 5);
+/// # });
+/// ```
+///
+/// Together with [`macro@timed`], write `#[timed]` above `#[coroutine]`.
+#[proc_macro_attribute]
+pub fn coroutine(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    wrap::coroutine(arguments, item)
+}
