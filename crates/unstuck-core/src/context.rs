@@ -80,6 +80,11 @@ pub(crate) fn with_home<R>(f: impl FnOnce(Option<&Handle>) -> R) -> R {
     HOME.with(|home| f(home.borrow().as_ref()))
 }
 
+/// The home of this thread.
+pub(crate) fn home() -> Option<Handle> {
+    HOME.with(|home| home.borrow().clone())
+}
+
 /// Gives `f` the worker that this thread is, if it is one.
 #[inline]
 pub(crate) fn with_worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {

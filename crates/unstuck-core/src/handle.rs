@@ -77,7 +77,7 @@ impl Handle {
 
     /// The home entered on this thread.
     pub fn try_current() -> Option<Handle> {
-        context::with_home(|home| home.map(Handle::clone))
+        context::home()
     }
 
     /// The home entered on this thread.

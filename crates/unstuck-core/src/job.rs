@@ -20,6 +20,7 @@
 //! Not here on purpose: a bound handle that cancels when dropped (drop detaches, as for tasks), and a stage in which a
 //! running job is asked to stop. Both would sit beside [`Stage`], and nothing outside this file would notice.
 
+mod care;
 #[cfg(feature = "rayon")]
 mod rayon;
 mod report;
@@ -27,12 +28,13 @@ mod report;
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
-use std::io::Write;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+#[doc(hidden)]
+pub use care::{Wrapper, contain, report, say, wrapped};
 pub use report::{RunningJob, Shutdown, ShutdownReport};
 
 use crate::sync::{Mutex, thread};
@@ -434,34 +436,6 @@ fn take_result<J: Job>(inside: &mut Inside<J>) -> Option<Result<J::Output, JoinE
             _ => None,
         },
     }
-}
-
-/// Runs user code that nobody waits for (destructors, hooks); a panic becomes one line on stderr.
-///
-/// `what` is the subject of that line: "unstuck: `what` panicked: …". False if it panicked.
-#[doc(hidden)]
-pub fn contain(what: &str, f: impl FnOnce()) -> bool {
-    match panic::catch_unwind(AssertUnwindSafe(f)) {
-        Ok(()) => true,
-        Err(payload) => {
-            say(format_args!("{what} panicked: {}", text(payload.as_ref())));
-            // The payload may panic in its own destructor; whatever that throws is not worth a third try.
-            if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                std::mem::forget(second);
-            }
-            false
-        }
-    }
-}
-
-/// Writes one line to stderr, and does not mind if there is none.
-#[doc(hidden)]
-pub fn say(line: fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr().lock(), "unstuck: {line}");
-}
-
-fn text(payload: &(dyn Any + Send)) -> &str {
-    crate::panic_message(payload).unwrap_or("(its payload is not text)")
 }
 
 impl fmt::Debug for Options {

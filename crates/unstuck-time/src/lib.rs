@@ -1,4 +1,4 @@
-//! Knows when: the clock, the timers, and [`sleep`], [`timeout`] and [`interval`] on top of them.
+//! Knows when: the clock, the timers, and [`sleep()`], [`timeout()`] and [`interval()`] on top of them.
 //!
 //! One petal of [unstuck](https://docs.rs/unstuck), which most programs use instead of this crate.
 //!

@@ -1,0 +1,277 @@
+//! Where timers are kept: a table that hands out small numbers and gives its memory back.
+//!
+//! One growing `Vec` would do, but it keeps the memory of its biggest day for as long as a single timer lives, and a
+//! server always has one. So the table is cut into chunks of 256 entries. A chunk that empties is freed (one spare is
+//! kept, so that arming and cancelling at a chunk's edge does not allocate each time), and a long-lived timer holds
+//! back 12 KiB, not 48 MiB.
+//!
+//! Entries are found by number: the upper bits name the chunk, the lower eight the place in it. Vacant places of a
+//! chunk form a list through the places themselves.
+
+/// Entries a chunk.
+const CHUNK: usize = 256;
+const PLACE_BITS: u32 = CHUNK.trailing_zeros();
+/// "No entry", here and in lists built on top.
+pub(crate) const NIL: u32 = u32::MAX;
+
+/// A table of `T` whose numbers stay valid until removed.
+pub(crate) struct Slab<T> {
+    chunks: Vec<Chunk<T>>,
+    /// Chunks with memory and (probably) a vacant place; the last one is used next. May name chunks that were freed
+    /// since: they are sorted out when met.
+    roomy: Vec<u32>,
+    /// Chunks without memory.
+    freed: Vec<u32>,
+    len: usize,
+    /// Chunks that have memory but no entry.
+    spare: usize,
+}
+
+struct Chunk<T> {
+    /// Empty while the chunk has no memory.
+    entries: Vec<Entry<T>>,
+    /// First vacant place among `entries`, or `NIL`.
+    vacant: u32,
+    live: u32,
+    /// Whether `roomy` names this chunk.
+    listed: bool,
+}
+
+enum Entry<T> {
+    Taken(T),
+    Vacant { next: u32 },
+}
+
+impl<T> Slab<T> {
+    pub(crate) const fn new() -> Self {
+        Self { chunks: Vec::new(), roomy: Vec::new(), freed: Vec::new(), len: 0, spare: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Entries there is memory for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.entries.capacity()).sum()
+    }
+
+    /// Keeps `value` and returns its number.
+    pub(crate) fn insert(&mut self, value: T) -> u32 {
+        let number = self.chunk_with_room();
+        let chunk = &mut self.chunks[number as usize];
+        if chunk.live == 0 {
+            self.spare -= 1;
+        }
+        let place = chunk.insert(value);
+        if chunk.is_full() {
+            chunk.listed = false;
+            self.roomy.pop();
+        }
+        self.len += 1;
+        number << PLACE_BITS | place
+    }
+
+    /// Takes the entry out. The number must be one that `insert` gave and nobody removed since.
+    pub(crate) fn remove(&mut self, index: u32) -> T {
+        let number = index >> PLACE_BITS;
+        let chunk = &mut self.chunks[number as usize];
+        let value = chunk.remove(index % CHUNK as u32);
+        self.len -= 1;
+        if !chunk.listed {
+            chunk.listed = true;
+            self.roomy.push(number);
+        }
+        if chunk.live == 0 {
+            if self.spare == 0 {
+                self.spare = 1;
+            } else {
+                chunk.free();
+            }
+            if self.len == 0 {
+                self.forget_tables();
+            }
+        }
+        value
+    }
+
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        match self.chunks.get((index >> PLACE_BITS) as usize)?.entries.get(index as usize % CHUNK)? {
+            Entry::Taken(value) => Some(value),
+            Entry::Vacant { .. } => None,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        match self.chunks.get_mut((index >> PLACE_BITS) as usize)?.entries.get_mut(index as usize % CHUNK)? {
+            Entry::Taken(value) => Some(value),
+            Entry::Vacant { .. } => None,
+        }
+    }
+
+    /// The number of a chunk that is last in `roomy` and has a vacant place.
+    #[inline]
+    fn chunk_with_room(&mut self) -> u32 {
+        match self.roomy.last() {
+            Some(&number) if !self.chunks[number as usize].is_freed() => number,
+            _ => self.make_room(),
+        }
+    }
+
+    #[cold]
+    fn make_room(&mut self) -> u32 {
+        while let Some(&number) = self.roomy.last() {
+            let chunk = &mut self.chunks[number as usize];
+            if !chunk.is_freed() {
+                return number;
+            }
+            chunk.listed = false;
+            self.roomy.pop();
+            self.freed.push(number);
+        }
+        let number = self.freed.pop().unwrap_or_else(|| {
+            let number = self.chunks.len() as u32;
+            assert!(number < NIL >> PLACE_BITS, "more than four billion timers are armed at once");
+            self.chunks.push(Chunk { entries: Vec::new(), vacant: NIL, live: 0, listed: false });
+            number
+        });
+        let chunk = &mut self.chunks[number as usize];
+        chunk.entries.reserve_exact(CHUNK);
+        chunk.listed = true;
+        self.spare += 1;
+        self.roomy.push(number);
+        number
+    }
+
+    /// The table is empty: keep its spare chunk, give back the lists of all the others.
+    fn forget_tables(&mut self) {
+        if self.chunks.len() <= 1 {
+            return;
+        }
+        let spare = self.chunks.drain(..).find(|chunk| !chunk.is_freed());
+        self.spare = usize::from(spare.is_some());
+        self.freed = Vec::new();
+        self.roomy = Vec::new();
+        self.chunks = Vec::new();
+        if let Some(mut chunk) = spare {
+            chunk.listed = true;
+            self.roomy.push(0);
+            self.chunks.push(chunk);
+        }
+    }
+}
+
+impl<T> Chunk<T> {
+    fn is_freed(&self) -> bool {
+        self.entries.capacity() == 0
+    }
+
+    fn is_full(&self) -> bool {
+        self.live as usize == CHUNK
+    }
+
+    /// Takes a vacant place, or one never used yet; the chunk must have room.
+    fn insert(&mut self, value: T) -> u32 {
+        self.live += 1;
+        let place = self.vacant;
+        if place == NIL {
+            self.entries.push(Entry::Taken(value));
+            return self.entries.len() as u32 - 1;
+        }
+        match std::mem::replace(&mut self.entries[place as usize], Entry::Taken(value)) {
+            Entry::Vacant { next } => self.vacant = next,
+            Entry::Taken(_) => unreachable!("the list of vacant places names a taken one"),
+        }
+        place
+    }
+
+    fn remove(&mut self, place: u32) -> T {
+        let vacant = Entry::Vacant { next: self.vacant };
+        match std::mem::replace(&mut self.entries[place as usize], vacant) {
+            Entry::Taken(value) => {
+                self.vacant = place;
+                self.live -= 1;
+                value
+            }
+            Entry::Vacant { .. } => unreachable!("removed an entry twice"),
+        }
+    }
+
+    fn free(&mut self) {
+        self.entries = Vec::new();
+        self.vacant = NIL;
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(unstuck_loom))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_finds_its_entry_until_it_is_removed() {
+        let mut slab = Slab::new();
+        let numbers: Vec<u32> = (0..1000).map(|i| slab.insert(i)).collect();
+        for (i, &number) in numbers.iter().enumerate() {
+            assert_eq!(slab.get(number), Some(&i));
+        }
+        assert_eq!(slab.remove(numbers[500]), 500);
+        assert_eq!(slab.get(numbers[500]), None);
+        assert_eq!(slab.len(), 999);
+    }
+
+    #[test]
+    fn memory_is_given_back_even_while_one_entry_stays() {
+        let mut slab = Slab::new();
+        let numbers: Vec<u32> = (0..100_000).map(|i| slab.insert(i)).collect();
+        assert!(slab.capacity() >= 100_000);
+        for &number in &numbers[1..] {
+            slab.remove(number);
+        }
+        assert!(slab.capacity() <= 2 * CHUNK, "{} entries kept for one", slab.capacity());
+        assert_eq!(slab.get(numbers[0]), Some(&0));
+    }
+
+    #[test]
+    fn an_emptied_table_is_small_and_usable() {
+        let mut slab = Slab::new();
+        for round in 0..3 {
+            let numbers: Vec<u32> = (0..10_000).map(|i| slab.insert(i)).collect();
+            for &number in numbers.iter().rev() {
+                slab.remove(number);
+            }
+            assert_eq!(slab.len(), 0, "round {round}");
+            assert!(slab.capacity() <= CHUNK);
+            assert!(slab.chunks.capacity() <= 4);
+        }
+    }
+
+    #[test]
+    fn arming_and_cancelling_at_a_chunks_edge_does_not_free_and_allocate() {
+        let mut slab = Slab::new();
+        for i in 0..CHUNK {
+            slab.insert(i);
+        }
+        let first = slab.insert(0);
+        slab.remove(first);
+        let capacity = slab.capacity();
+        for _ in 0..10 {
+            let number = slab.insert(0);
+            assert_eq!(slab.capacity(), capacity);
+            slab.remove(number);
+            assert_eq!(slab.capacity(), capacity);
+        }
+    }
+
+    #[test]
+    fn a_freed_chunk_is_used_again_before_a_new_one_is_made() {
+        let mut slab = Slab::new();
+        let numbers: Vec<u32> = (0..10 * CHUNK).map(|i| slab.insert(i)).collect();
+        for &number in &numbers[CHUNK..] {
+            slab.remove(number);
+        }
+        let again: Vec<u32> = (0..9 * CHUNK).map(|i| slab.insert(i)).collect();
+        assert_eq!(slab.chunks.len(), 10);
+        assert!(again.iter().all(|&number| number < 10 * CHUNK as u32));
+    }
+}
