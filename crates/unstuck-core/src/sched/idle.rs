@@ -6,7 +6,8 @@
 //!
 //! # States
 //!
-//! A worker is *busy*, *searching* (looking for work to steal) or *asleep*. One word counts the latter two.
+//! A worker is *busy*, *searching* (looking for work to steal), *asleep*, or asleep for a *nap* only. One word counts
+//! the latter three.
 //!
 //! # Protocol
 //!
@@ -30,6 +31,14 @@
 //! there is more, and if so wakes the next ([`Idle::stop_searching`], again behind a fence: a pusher that skipped P4
 //! because of that searcher is thereby seen by it).
 //!
+//! # Naps
+//!
+//! Stealing a task costs about half a microsecond in cache lines that change cores; many tasks are shorter than that.
+//! A worker that finds that what it stole was not worth it takes a nap before it steals again ([`Idle::nap`]). It lies
+//! among the sleepers, so that whatever comes from outside may wake it, but pushes of other workers leave it alone
+//! ([`Idle::seems_lazy`]): they run their own small tasks faster than anyone could fetch them. It needs no S3, because
+//! its sleep has an end.
+//!
 //! Two rejected designs: waking one sleeper per push (40 µs of a core each, for tasks of 100 ns), and a fixed number
 //! of searchers (with 2 cores it is always wrong). The idea of counting searchers comes from Go's scheduler (Vyukov
 //! 2012) and tokio's; that the module is handed a closure instead of the queues comes from rayon's `sleep`.
@@ -39,10 +48,11 @@ use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
 const ONE_SEARCHING: usize = 1;
 const ONE_ASLEEP: usize = 1 << 16;
+const ONE_NAPPING: usize = 1 << 32;
 
 /// Who searches and who sleeps.
 pub(crate) struct Idle {
-    /// Searching workers in the low 16 bits, sleeping ones above.
+    /// Searching workers in the low 16 bits, sleeping ones above, and of those the napping ones above that.
     counts: AtomicUsize,
     /// The sleepers, the one that fell asleep last at the end: its core's caches are the warmest.
     sleepers: Mutex<Vec<usize>>,
@@ -68,7 +78,11 @@ impl Counts {
     }
 
     fn asleep(self) -> usize {
-        self.0 / ONE_ASLEEP
+        (self.0 / ONE_ASLEEP) & (ONE_ASLEEP - 1)
+    }
+
+    fn napping(self) -> usize {
+        self.0 / ONE_NAPPING
     }
 }
 
@@ -85,12 +99,12 @@ impl Idle {
         self.pick()
     }
 
-    /// A glance: somebody sleeps and nobody searches. May be wrong; for callers that are awake and would see to the
-    /// work themselves.
+    /// A glance: somebody sleeps, and not for a nap, and nobody searches. May be wrong; for callers that are awake and
+    /// would see to the work themselves.
     #[inline]
     pub(crate) fn seems_lazy(&self) -> bool {
         let counts = Counts(self.counts.load(Ordering::Relaxed)); // a hint
-        counts.searching() == 0 && counts.asleep() > 0
+        counts.searching() == 0 && counts.asleep() > counts.napping()
     }
 
     #[inline]
@@ -161,6 +175,20 @@ impl Idle {
             return Sleep::Stay; // S4
         }
         Sleep::Now { last: Counts(before).asleep() + 1 == self.workers }
+    }
+
+    /// A searching worker wants a nap: it will look again soon, whatever happens.
+    pub(crate) fn nap(&self, worker: usize) {
+        let mut sleepers = self.sleepers.lock();
+        sleepers.insert(0, worker); // below those who really sleep, who are woken first
+        self.counts.fetch_add(ONE_NAPPING + ONE_ASLEEP - ONE_SEARCHING, Ordering::SeqCst); // one order with the other changes
+    }
+
+    /// The nap is over. True if somebody ended it, and the worker counts as searching; false if it does not.
+    #[must_use]
+    pub(crate) fn end_nap(&self, worker: usize) -> bool {
+        self.counts.fetch_sub(ONE_NAPPING, Ordering::SeqCst); // one order with the other changes
+        self.wake_up(worker)
     }
 
     /// A worker is awake again. True if it was chosen by [`wake_one`](Self::wake_one) or

@@ -4,6 +4,7 @@
 //! thread's futex. A worker's parker remembers which, so that whoever wakes it knocks on the right door.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::driver::{Driver, Park, Unpark};
 use crate::sync::atomic::{AtomicU32, Ordering};
@@ -75,6 +76,22 @@ impl Parker {
                 thread::park();
             }
         }
+        self.get_up();
+    }
+
+    /// Sleeps for about `time`, or until unparked.
+    pub(super) fn nap(&self, driver: &DriverSeat, time: Duration) {
+        if let Some(mut seat) = driver.seat.try_lock() {
+            if self.lie_down(IN_DRIVER) {
+                park_in(&mut seat, Park { limit: Some(time), quiescent: false });
+            }
+        } else if self.lie_down(IN_THREAD) {
+            thread::park_timeout(time); // may end early: so be it
+        }
+        self.get_up();
+    }
+
+    fn get_up(&self) {
         // Acquire: pairs with the Release in `unpark`; the worker looks at the queues next.
         self.state.swap(AWAKE, Ordering::Acquire);
     }
