@@ -141,6 +141,7 @@ impl Builder {
             on_start: self.on_start.clone(),
             on_stop: self.on_stop.clone(),
             around: Some(Arc::new(move |worker, body| {
+                unstuck_time::be_punctual();
                 let _entered = entered.get().map(|handle| EnterGuard::new(handle, Some(worker)));
                 body();
             })),
