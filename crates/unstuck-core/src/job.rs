@@ -18,9 +18,10 @@
 //!   panics never reach the pool's thread.
 //!
 //! Not here on purpose: a bound handle that cancels when dropped (drop detaches, as for tasks), and a stage in which a
-//! running job is asked to stop. Both would sit beside [`Stage`], and nothing outside this file would notice.
+//! running job is asked to stop. Both would sit beside the stages in cell.rs, and no pool would notice.
 
 mod care;
+mod cell;
 #[cfg(feature = "rayon")]
 mod rayon;
 mod report;
@@ -28,7 +29,7 @@ mod report;
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
-use std::panic::{self, AssertUnwindSafe, Location};
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -37,8 +38,10 @@ use std::task::{Context, Poll, Wake, Waker};
 pub use care::{Wrapper, contain, report, say, wrapped};
 pub use report::{RunningJob, Shutdown, ShutdownReport};
 
-use crate::sync::{Mutex, thread};
-use crate::{JoinError, Origin};
+use cell::{Awaited, JobCell, Queued};
+
+use crate::JoinError;
+use crate::sync::thread;
 
 /// Work that a pool can run: every `FnOnce() -> T + Send + 'static` is one.
 ///
@@ -149,12 +152,8 @@ impl Default for Options {
 }
 
 /// Makes a job of `work`: the pool's side of it and the caller's.
-pub fn job<J: Job>(work: J, mut options: Options) -> (QueuedJob, JobHandle<J::Output>) {
-    let keep = options.keep.take();
-    let cell = Arc::new(JobCell {
-        options,
-        inside: Mutex::new(Inside { stage: Stage::Queued(work), waker: None, detached: false, keep }),
-    });
+pub fn job<J: Job>(work: J, options: Options) -> (QueuedJob, JobHandle<J::Output>) {
+    let cell = JobCell::new(work, options);
     (QueuedJob { cell: cell.clone() }, JobHandle { cell })
 }
 
@@ -269,175 +268,6 @@ impl Wake for Unpark {
     }
 }
 
-/// The allocation that both sides share.
-struct JobCell<J: Job> {
-    options: Options,
-    /// Locked for a few instructions at a time, never while user code runs.
-    inside: Mutex<Inside<J>>,
-}
-
-struct Inside<J: Job> {
-    stage: Stage<J>,
-    /// Who awaits the handle.
-    waker: Option<Waker>,
-    /// The handle is gone; nobody wants the value.
-    detached: bool,
-    /// Dropped when the job is over and its awaiter has been woken.
-    keep: Option<Arc<dyn Any + Send + Sync>>,
-}
-
-enum Stage<J: Job> {
-    Queued(J),
-    Running,
-    Done(Result<J::Output, JoinError>),
-    Taken,
-}
-
-/// What the pool may do with a job, whatever its type.
-trait Queued: Send + Sync {
-    fn run(&self) -> bool;
-    /// Ends a job that has not started: cancelled, or rejected with a reason.
-    fn give_up(&self, why: Option<&'static str>) -> bool;
-    fn is_queued(&self) -> bool;
-    fn options(&self) -> &Options;
-}
-
-/// What the caller may do with a job that gives a `T`.
-trait Awaited<T>: Send + Sync {
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>>;
-    fn cancel(&self) -> bool;
-    fn is_done(&self) -> bool;
-    fn detach(&self);
-    fn options(&self) -> &Options;
-}
-
-impl<J: Job> JobCell<J> {
-    fn origin(&self) -> Origin {
-        Origin::new("job", self.options.place).with_name(self.options.name.clone())
-    }
-
-    /// Takes the closure out, if nobody did so before: the one step that decides between running and cancelling.
-    fn take_work(&self) -> Option<J> {
-        let mut inside = self.inside.lock();
-        if !matches!(inside.stage, Stage::Queued(_)) {
-            return None;
-        }
-        match std::mem::replace(&mut inside.stage, Stage::Running) {
-            Stage::Queued(work) => Some(work),
-            _ => None,
-        }
-    }
-
-    /// Stores the result for the handle, or drops it if there is none, then wakes.
-    fn finish(&self, result: Result<J::Output, JoinError>) {
-        let mut inside = self.inside.lock();
-        let waker = inside.waker.take();
-        let keep = inside.keep.take();
-        if inside.detached {
-            inside.stage = Stage::Taken;
-            drop(inside);
-            contain("a destructor", || drop(result));
-        } else {
-            inside.stage = Stage::Done(result);
-            drop(inside);
-        }
-        if let Some(waker) = waker {
-            contain("a waker", || waker.wake());
-        }
-        drop(keep);
-    }
-}
-
-impl<J: Job> Queued for JobCell<J> {
-    fn run(&self) -> bool {
-        let Some(work) = self.take_work() else { return false };
-        let result = panic::catch_unwind(AssertUnwindSafe(|| work.run()));
-        self.finish(result.map_err(|payload| JoinError::panicked(self.origin(), payload)));
-        true
-    }
-
-    fn give_up(&self, why: Option<&'static str>) -> bool {
-        let Some(work) = self.take_work() else { return false };
-        contain("a destructor", || drop(work));
-        self.finish(Err(match why {
-            None => JoinError::cancelled(self.origin()),
-            Some(why) => JoinError::rejected(self.origin(), why),
-        }));
-        true
-    }
-
-    fn is_queued(&self) -> bool {
-        matches!(self.inside.lock().stage, Stage::Queued(_))
-    }
-
-    fn options(&self) -> &Options {
-        &self.options
-    }
-}
-
-impl<J: Job> Awaited<J::Output> for JobCell<J> {
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<J::Output, JoinError>> {
-        let mut inside = self.inside.lock();
-        if let Some(result) = take_result(&mut inside) {
-            return Poll::Ready(result);
-        }
-        if inside.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            return Poll::Pending;
-        }
-        drop(inside);
-
-        // Wakers are user code: clone the new one and drop the old one (its task may hold this handle) unlocked.
-        let new = cx.waker().clone();
-        let mut inside = self.inside.lock();
-        if let Some(result) = take_result(&mut inside) {
-            drop(inside);
-            return Poll::Ready(result);
-        }
-        let old = inside.waker.replace(new);
-        drop(inside);
-        drop(old);
-        Poll::Pending
-    }
-
-    fn cancel(&self) -> bool {
-        self.give_up(None)
-    }
-
-    fn is_done(&self) -> bool {
-        matches!(self.inside.lock().stage, Stage::Done(_) | Stage::Taken)
-    }
-
-    fn detach(&self) {
-        let mut inside = self.inside.lock();
-        inside.detached = true;
-        let waker = inside.waker.take();
-        let result = match inside.stage {
-            Stage::Done(_) => take_result(&mut inside),
-            _ => None,
-        };
-        drop(inside);
-        if result.is_some() {
-            contain("a destructor", || drop(result));
-        }
-        drop(waker);
-    }
-
-    fn options(&self) -> &Options {
-        &self.options
-    }
-}
-
-fn take_result<J: Job>(inside: &mut Inside<J>) -> Option<Result<J::Output, JoinError>> {
-    match inside.stage {
-        Stage::Queued(_) | Stage::Running => None,
-        Stage::Taken => panic!("a JobHandle was polled again after it gave its result"),
-        Stage::Done(_) => match std::mem::replace(&mut inside.stage, Stage::Taken) {
-            Stage::Done(result) => Some(result),
-            _ => None,
-        },
-    }
-}
-
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = format_args!("{}:{}", self.place.file(), self.place.line());
@@ -463,5 +293,5 @@ impl<T> fmt::Debug for JobHandle<T> {
 }
 
 #[cfg(test)]
-#[cfg(not(unstuck_loom))]
+#[cfg(not(any(unstuck_loom, unstuck_shuttle)))]
 mod tests;

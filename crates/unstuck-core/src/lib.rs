@@ -27,6 +27,9 @@ mod metrics;
 mod sched;
 mod task;
 
+#[cfg(all(test, unstuck_loom))]
+mod models;
+
 pub use context::{EnterGuard, current_task, is_inside, outside, spawn};
 #[doc(hidden)]
 pub use error::message as panic_message;

@@ -12,8 +12,8 @@
 //! * Only what was asked for is set: `#[main]` without arguments is the runtime's own default.
 //!
 //! # The rooms
-//! [`function`] takes a function apart, [`args`] reads what stands in the attribute's parentheses, [`entry`] writes
-//! `main` and `test`, [`wrap`] writes `timed` and `coroutine`, [`template`] puts tokens together.
+//! `function` takes a function apart, `args` reads what stands in the attribute's parentheses, `entry` writes
+//! `main` and `test`, `wrap` writes `timed` and `coroutine`, `template` puts tokens together.
 //!
 //! # Rejected
 //! `async move { body }` for `main`: the block's type would be inferred from its first `return`, and

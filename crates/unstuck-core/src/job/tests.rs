@@ -1,4 +1,5 @@
 use std::future::poll_fn;
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -43,7 +44,7 @@ fn a_job_gives_its_value() {
 fn a_panic_is_the_jobs_error_with_payload_name_and_place() {
     let (queued, handle) = job(|| panic!("no bread"), Options::new().name("baker"));
     assert!(queued.run());
-    let error: JoinError = handle.wait().map(|()| ()).unwrap_err();
+    let error: JoinError = handle.wait().unwrap_err();
     assert_eq!(error.panic_message(), Some("no bread"));
     assert_eq!(error.name(), Some("baker"));
     assert!(error.place().file().ends_with("tests.rs"), "{error}");

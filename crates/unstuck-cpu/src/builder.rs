@@ -1,0 +1,143 @@
+//! What a compute pool's threads are like.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use unstuck_core::job::{Shutdown, Wrapper};
+
+use crate::engine::Engine;
+use crate::pool::CpuPool;
+
+/// A thread's whole program.
+pub(crate) type Body = Box<dyn FnOnce() + Send + 'static>;
+
+/// How a thread is made; tests put a failing one here.
+type Spawner = Arc<dyn Fn(thread::Builder, Body) -> io::Result<JoinHandle<()>> + Send + Sync>;
+
+/// Builds a [`CpuPool`].
+///
+/// ```
+/// use unstuck_cpu::CpuPool;
+///
+/// let pool = CpuPool::builder().threads(2).name("render").build()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until build()"]
+pub struct Builder {
+    recipe: Recipe,
+    on_drop: Shutdown,
+}
+
+/// How the threads of a pool are made.
+#[derive(Clone)]
+pub(crate) struct Recipe {
+    pub(crate) threads: usize,
+    pub(crate) name: Arc<str>,
+    pub(crate) stack_size: Option<usize>,
+    pub(crate) initializer: Option<Arc<dyn Fn() + Send + Sync>>,
+    pub(crate) around: Option<Arc<Wrapper>>,
+    pub(crate) spawner: Spawner,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            recipe: Recipe {
+                threads: num_cpus::get(),
+                name: "unstuck-cpu".into(),
+                stack_size: None,
+                initializer: None,
+                around: None,
+                spawner: Arc::new(thread::Builder::spawn),
+            },
+            on_drop: Shutdown::wait(),
+        }
+    }
+
+    /// How many threads; the number of CPUs that this process may use unless set.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.recipe.threads = threads;
+        self
+    }
+
+    /// What the threads are called, before their number. Linux shows the first 15 bytes.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.recipe.name = name.into();
+        self
+    }
+
+    /// The stack of each thread in bytes; std's default (2 MiB) unless set.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.recipe.stack_size = Some(bytes);
+        self
+    }
+
+    /// Called on each thread before its first job. If it panics the pool is broken, as in Python: every job that has
+    /// not begun is rejected, and so is every later one.
+    pub fn initializer(mut self, initializer: impl Fn() + Send + Sync + 'static) -> Self {
+        self.recipe.initializer = Some(Arc::new(initializer));
+        self
+    }
+
+    /// Wraps the whole life of each thread, initializer included: the place to enter contexts that jobs should find.
+    ///
+    /// The wrapper has to call its argument once. If it forgets to, or panics before, the thread works unwrapped.
+    pub fn around(mut self, wrapper: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static) -> Self {
+        self.recipe.around = Some(Arc::new(wrapper));
+        self
+    }
+
+    /// What dropping the pool does: [`Shutdown::wait`] unless set, so that a pool is a scope for its jobs.
+    pub fn on_drop(mut self, how: Shutdown) -> Self {
+        self.on_drop = how;
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn spawner(
+        mut self,
+        spawner: impl Fn(thread::Builder, Body) -> io::Result<JoinHandle<()>> + Send + Sync + 'static,
+    ) -> Self {
+        self.recipe.spawner = Arc::new(spawner);
+        self
+    }
+
+    /// Makes the pool and its threads.
+    ///
+    /// # Errors
+    /// If a thread cannot be made (those made before are joined), if `threads` is 0, or if the name contains a NUL byte.
+    pub fn build(self) -> io::Result<CpuPool> {
+        let pool = self.build_lazy()?;
+        pool.start()?;
+        Ok(pool)
+    }
+
+    /// Makes the pool, but no threads until the first job. If they cannot be made then, that job is rejected, and the
+    /// next one tries again.
+    ///
+    /// # Errors
+    /// If `threads` is 0, or if the name contains a NUL byte.
+    pub fn build_lazy(self) -> io::Result<CpuPool> {
+        let invalid = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        if self.recipe.threads == 0 {
+            return invalid("a compute pool with threads(0) could never run a job: give it at least 1");
+        }
+        if self.recipe.name.contains('\0') {
+            return invalid("a thread's name cannot contain a NUL byte");
+        }
+        Ok(CpuPool::new(Engine::new(self.recipe), self.on_drop))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.recipe.name)
+            .field("threads", &self.recipe.threads)
+            .field("on_drop", &self.on_drop)
+            .finish_non_exhaustive()
+    }
+}
