@@ -1,0 +1,8 @@
+//! What measures, and what the workloads share: the same for every runtime.
+
+pub mod channel;
+pub mod compute;
+pub mod group;
+pub mod probe;
+pub mod spread;
+pub mod table;

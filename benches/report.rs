@@ -1,0 +1,80 @@
+//! The tables about delays: how late things happen, which an average would hide.
+
+use crate::kit::group::Runtimes;
+use crate::kit::spread::{Spread, short};
+use crate::kit::table::Table;
+use crate::rt::{Rt, SmolSingle, TokioSingle, UnstuckSingle};
+use crate::work::{offload, timer};
+use std::time::Duration;
+
+/// The columns that [`delays`] fills.
+const DELAYS: [&str; 4] = ["times", "late: p50", "p99", "max"];
+
+fn delays(spread: &Spread) -> Vec<String> {
+    let late = [spread.median(), spread.percentile(99), spread.max()];
+    [vec![spread.count().to_string()], late.map(|time| short(time.as_secs_f64())).to_vec()].concat()
+}
+
+/// A table whose last columns are [`DELAYS`].
+fn table(title: &str, columns: &[&str]) -> Table {
+    Table::new(title, &[columns, &DELAYS].concat())
+}
+
+/// How late sleepers wake: one alone, and 100,000 within 100 ms.
+pub fn lateness(runtimes: &Runtimes) -> Table {
+    let mut table = table("How late sleepers wake", &["sleepers", "runtime"]);
+    one_sleeper(&mut table, &runtimes.unstuck);
+    one_sleeper(&mut table, &runtimes.tokio);
+    one_sleeper(&mut table, &runtimes.smol);
+    storm(&mut table, &runtimes.unstuck);
+    storm(&mut table, &runtimes.tokio);
+    storm(&mut table, &runtimes.smol);
+    table
+}
+
+fn one_sleeper<R: Rt>(table: &mut Table, rt: &R) {
+    let spread = timer::lateness_of_one(rt, 300);
+    table.row([vec!["one, 1 ms".into(), R::NAME.into()], delays(&spread)].concat());
+}
+
+fn storm<R: Rt>(table: &mut Table, rt: &R) {
+    let spread = timer::lateness_in_a_storm(rt);
+    table.row([vec!["100,000 within 100 ms".into(), R::NAME.into()], delays(&spread)].concat());
+}
+
+/// How late a heartbeat is while two tasks block both workers, 50 ms at a time.
+pub fn blockers(runtimes: &Runtimes) -> Table {
+    let title = "A heartbeat of 1 ms beside two tasks that block their threads, 50 ms at a time, for 600 ms";
+    let mut table = table(title, &["runtime"]);
+    beside_blockers(&mut table, &runtimes.unstuck);
+    beside_blockers(&mut table, &runtimes.tokio);
+    beside_blockers(&mut table, &runtimes.smol);
+    table
+}
+
+fn beside_blockers<R: Rt>(table: &mut Table, rt: &R) {
+    let spread = offload::beside_two_blockers(rt, Duration::from_millis(600));
+    table.row([vec![R::NAME.into()], delays(&spread)].concat());
+}
+
+/// What a batch of jobs takes, and what a heartbeat suffers beside it, for each kind of job, lane and runtime.
+pub fn offload(runtimes: &Runtimes, workers: usize) -> Table {
+    let title = format!("{} jobs of 5 ms, and a heartbeat of 1 ms beside them, for 250 ms", offload::JOBS);
+    let mut table = table(&title, &["a job", "runtime", "the batch"]);
+    let singles = (UnstuckSingle::start(workers), TokioSingle::start(workers), SmolSingle::start(workers));
+    for cell in offload::CELLS {
+        batch(&mut table, cell, &runtimes.unstuck);
+        batch(&mut table, cell, &runtimes.tokio);
+        batch(&mut table, cell, &runtimes.smol);
+        batch(&mut table, cell, &singles.0);
+        batch(&mut table, cell, &singles.1);
+        batch(&mut table, cell, &singles.2);
+    }
+    table
+}
+
+fn batch<R: Rt>(table: &mut Table, (kind, lane): (offload::Kind, offload::Lane), rt: &R) {
+    let (took, beats) = offload::observe(rt, kind, lane, Duration::from_millis(250));
+    let start = vec![format!("{kind} {lane}"), R::NAME.into(), short(took.as_secs_f64())];
+    table.row([start, delays(&beats)].concat());
+}

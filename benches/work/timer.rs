@@ -1,0 +1,139 @@
+//! Timers: what it costs to arm one that never fires, and how late those are that do.
+
+use super::{Visitor, Workload, time_in_task};
+use crate::kit::channel::Latch;
+use crate::kit::spread::Spread;
+use crate::rt::{Rt, in_task};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+/// The group `timer`.
+pub fn all(visitor: &mut impl Visitor) {
+    visitor.visit::<ArmAndCancel>();
+    visitor.visit::<Timeout>();
+    visitor.visit::<ArmManyAndCancel>();
+    visitor.visit::<SleepOne>();
+}
+
+const FAR: Duration = Duration::from_secs(10);
+
+/// Polls once, which arms a timer.
+fn arm(sleep: Pin<&mut impl Future<Output = ()>>) {
+    assert!(sleep.poll(&mut Context::from_waker(Waker::noop())).is_pending(), "ten seconds are not over yet");
+}
+
+/// A sleep of 10 s is made, polled once, dropped; then the next.
+pub struct ArmAndCancel;
+
+impl Workload for ArmAndCancel {
+    const NAME: &'static str = "arm and cancel a timer";
+    const OPS: u64 = 1_000;
+
+    fn measure<R: Rt>(rt: &R, rounds: u64) -> Duration {
+        time_in_task(rt, rounds, || async {
+            for _ in 0..Self::OPS {
+                arm(pin!(R::sleep(FAR)));
+            }
+        })
+    }
+}
+
+/// A time limit of 10 s around something that takes one turn: the limit is armed, and not reached.
+pub struct Timeout;
+
+impl Workload for Timeout {
+    const NAME: &'static str = "timeout around a yield";
+    const OPS: u64 = 1_000;
+
+    fn measure<R: Rt>(rt: &R, rounds: u64) -> Duration {
+        time_in_task(rt, rounds, || async {
+            for _ in 0..Self::OPS {
+                assert!(R::timeout(FAR, R::yield_now()).await.is_some());
+            }
+        })
+    }
+}
+
+/// 1,000,000 sleeps of 10 s armed at once (each in a box), then all dropped.
+pub struct ArmManyAndCancel;
+
+impl Workload for ArmManyAndCancel {
+    const NAME: &'static str = "1,000,000 timers at once, dropped";
+    const OPS: u64 = 1_000_000;
+    const BUDGET: Duration = Duration::from_millis(200);
+
+    fn measure<R: Rt>(rt: &R, rounds: u64) -> Duration {
+        time_in_task(rt, rounds, || async {
+            let mut armed = Vec::with_capacity(1_000_000);
+            for _ in 0..Self::OPS {
+                let mut sleep = Box::pin(R::sleep(FAR));
+                arm(sleep.as_mut());
+                armed.push(sleep);
+            }
+        })
+    }
+}
+
+/// One sleep of 1 ms after another: the figure is how long each really takes.
+pub struct SleepOne;
+
+impl Workload for SleepOne {
+    const NAME: &'static str = "sleep 1 ms";
+    const OPS: u64 = 1;
+
+    fn measure<R: Rt>(rt: &R, rounds: u64) -> Duration {
+        time_in_task(rt, rounds, || async { R::sleep(Duration::from_millis(1)).await })
+    }
+}
+
+/// How late a task wakes from sleeps of 1 ms, one after another.
+pub fn lateness_of_one<R: Rt>(rt: &R, sleeps: usize) -> Spread {
+    let times = in_task(rt, async move {
+        let mut times = Vec::with_capacity(sleeps);
+        for _ in 0..sleeps {
+            let due = Instant::now() + Duration::from_millis(1);
+            R::sleep(Duration::from_millis(1)).await;
+            times.push(due.elapsed());
+        }
+        times
+    });
+    Spread::new(times)
+}
+
+/// How late 100,000 tasks wake whose sleeps all end within the same 100 ms.
+///
+/// Every task waits for its own moment, spread evenly and in no order, in a span that begins once all timers are
+/// armed.
+///
+/// # Panics
+/// Panics when arming them took so long that the span had begun.
+pub fn lateness_in_a_storm<R: Rt>(rt: &R) -> Spread {
+    const SLEEPERS: u64 = 100_000;
+    let times = in_task(rt, async {
+        let begin = Instant::now() + Duration::from_secs(1);
+        let armed = Latch::new(SLEEPERS as usize);
+        let sleeper = |nth: u64| {
+            // 7919 is prime and no divisor of 100,000: every microsecond of the span is hit once.
+            let due = begin + Duration::from_micros(nth * 7_919 % SLEEPERS);
+            let armed = armed.clone();
+            R::spawn(async move {
+                let mut sleep = pin!(R::sleep(due.saturating_duration_since(Instant::now())));
+                arm(sleep.as_mut());
+                armed.count_down();
+                sleep.await;
+                due.elapsed()
+            })
+        };
+        let sleepers: Vec<_> = (0..SLEEPERS).map(sleeper).collect();
+        armed.wait().await;
+        assert!(Instant::now() < begin, "{} had not armed all timers before the first was due", R::NAME);
+        let mut times = Vec::with_capacity(sleepers.len());
+        for sleeper in sleepers {
+            times.push(sleeper.await);
+        }
+        times
+    });
+    Spread::new(times)
+}
