@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::context;
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{hint, thread};
+use crate::sync::{hint, patience, thread};
 use crate::task::Home;
 
 const AWAKE: u32 = 0;
@@ -19,7 +19,7 @@ const WOKEN: u32 = 2;
 
 /// Looks at the state this often before the thread sleeps: a wake-up through the kernel costs the waker 4–17 µs and
 /// takes 40 µs to arrive (measured on 2 cores). About 10 µs: a longer spin takes a core away from a worker.
-const SPINS: u32 = 200;
+const SPINS: u32 = patience(200);
 
 struct Signal {
     state: AtomicU32,

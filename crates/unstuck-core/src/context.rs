@@ -13,6 +13,7 @@ use std::ptr::NonNull;
 use crate::handle::Handle;
 use crate::local::LocalLoop;
 use crate::sched::Worker;
+use crate::sync::thread_local;
 use crate::task::{Header, Orphan, TaskRef};
 
 /// Pointers and flags only: a thread-local without a destructor is one addition away, without a look whether it is

@@ -109,7 +109,7 @@ impl fmt::Debug for ThreadDriver {
 }
 
 #[cfg(test)]
-#[cfg(not(unstuck_loom))]
+#[cfg(not(any(unstuck_loom, unstuck_shuttle)))]
 mod tests {
     use super::*;
 

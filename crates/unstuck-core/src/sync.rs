@@ -26,6 +26,7 @@ mod real {
     pub use std::hint;
     pub use std::thread;
     pub use std::thread_local;
+    pub use std::time::Instant;
 
     /// Atomic types and fences.
     pub mod atomic {

@@ -44,7 +44,9 @@ pub fn set_enabled(on: Option<bool>) {
 
 fn in_environment() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
-    *FOUND.get_or_init(|| std::env::var_os("UNSTUCK_DEBUG").is_some_and(|value| value != "" && value != "0"))
+    *FOUND.get_or_init(|| {
+        std::env::var_os("UNSTUCK_DEBUG").is_some_and(|value| !value.is_empty() && value != "0")
+    })
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@
 #![forbid(unsafe_code)]
 
 mod aio;
+#[cfg(doctest)]
+mod book;
 pub mod debug;
 pub mod offload;
 mod runtime;

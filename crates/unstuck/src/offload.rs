@@ -16,7 +16,7 @@ pub use unstuck_cpu::CpuPool;
 use std::panic::Location;
 
 use crate::runtime::Handle;
-use crate::runtime::stack;
+use crate::runtime::stack::{self, Stack};
 
 /// Runs a call that waits on a thread of the blocking pool, and gives a future of its result: asyncio's `to_thread`.
 ///
@@ -48,7 +48,11 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    stack::with_current(|handle| blocking_on(handle.unwrap_or_else(|| no_runtime("to_thread")), f))
+    let place = Location::caller(); // here: a closure would be its own caller
+    match stack::with_current(|handle| handle.map(|handle| blocking_from(place, handle, f))) {
+        Some(job) => job,
+        None => no_runtime("to_thread"),
+    }
 }
 
 /// [`to_thread`] under the name that users of tokio know.
@@ -82,14 +86,18 @@ where
 /// As for [`to_thread`].
 ///
 /// # Panics
-/// Panics outside a runtime, and when the pool's threads cannot be made at the first call.
+/// Panics outside a runtime.
 #[track_caller]
 pub fn cpu<F, T>(f: F) -> JobHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    stack::with_current(|handle| cpu_on(handle.unwrap_or_else(|| no_runtime("cpu")), f))
+    let place = Location::caller(); // here: a closure would be its own caller
+    match stack::with_current(|handle| handle.map(|handle| cpu_from(place, handle, f))) {
+        Some(job) => job,
+        None => no_runtime("cpu"),
+    }
 }
 
 /// Runs `job` in `executor`: asyncio's `run_in_executor`.
@@ -132,23 +140,26 @@ pub struct DefaultExecutor;
 impl<J: Job> Executor<J> for DefaultExecutor {
     #[track_caller]
     fn submit(&self, job: J, options: Options) -> JobHandle<J::Output> {
-        stack::with_current(|handle| {
-            let stack = handle.unwrap_or_else(|| no_runtime("run_in_executor")).stack();
-            stack.blocking.submit(job, stack.held(options))
-        })
+        let submit = |stack: &Stack| stack.blocking.submit(job, stack.held(options));
+        match stack::with_current(|handle| handle.map(|handle| submit(handle.stack()))) {
+            Some(job) => job,
+            None => no_runtime("run_in_executor"),
+        }
     }
 }
 
-#[track_caller]
-pub(crate) fn blocking_on<J: Job>(handle: &Handle, job: J) -> JobHandle<J::Output> {
+type Place = &'static Location<'static>;
+
+/// Submits to the blocking pool of `handle`'s runtime, on behalf of `place`.
+pub(crate) fn blocking_from<J: Job>(place: Place, handle: &Handle, job: J) -> JobHandle<J::Output> {
     let stack = handle.stack();
-    stack.blocking.submit(job, stack.held(Options::new().place(Location::caller())))
+    stack.blocking.submit(job, stack.held(Options::new().place(place)))
 }
 
-#[track_caller]
-pub(crate) fn cpu_on<J: Job>(handle: &Handle, job: J) -> JobHandle<J::Output> {
+/// Submits to the CPU pool of `handle`'s runtime, on behalf of `place`.
+pub(crate) fn cpu_from<J: Job>(place: Place, handle: &Handle, job: J) -> JobHandle<J::Output> {
     let stack = handle.stack();
-    stack.cpu().submit(job, stack.held(Options::new().place(Location::caller())))
+    stack.cpu.submit(job, stack.held(Options::new().place(place)))
 }
 
 #[cold]

@@ -2,7 +2,7 @@
 //! sleeps.*
 //!
 //! It never sees a queue: whoever wants to sleep brings a closure that says whether there is work. That keeps the
-//! protocol small enough for a model checker (`tests` in this folder run it under loom).
+//! protocol small enough for a model checker (`idle/models.rs` runs it under loom).
 //!
 //! # States
 //!
@@ -42,6 +42,9 @@
 //! Two rejected designs: waking one sleeper per push (40 µs of a core each, for tasks of 100 ns), and a fixed number
 //! of searchers (with 2 cores it is always wrong). The idea of counting searchers comes from Go's scheduler (Vyukov
 //! 2012) and tokio's; that the module is handed a closure instead of the queues comes from rayon's `sleep`.
+
+#[cfg(all(test, unstuck_loom))]
+mod models;
 
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};

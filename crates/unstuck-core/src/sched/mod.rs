@@ -7,6 +7,10 @@ mod park;
 mod queue;
 mod worker;
 
+#[cfg(all(test, unstuck_loom))]
+mod models;
+#[cfg(all(test, unstuck_shuttle))]
+mod schedules;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,9 @@
 //! One of the sleepers lies in the driver, so that timers and sockets are watched; the others lie on their own
 //! thread's futex. A worker's parker remembers which, so that whoever wakes it knocks on the right door.
 
+#[cfg(all(test, unstuck_loom))]
+mod models;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 

@@ -9,10 +9,16 @@
 
 use std::ptr::{self, NonNull};
 
+#[cfg(not(any(unstuck_loom, unstuck_shuttle)))]
 use crossbeam_deque as deque;
 
 use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::sync::hint;
 use crate::task::{Header, Runnable};
+
+/// A stand-in that model checkers can see into.
+#[cfg(any(unstuck_loom, unstuck_shuttle))]
+mod deque;
 
 /// A worker's own queue.
 pub(super) struct Local(deque::Worker<Runnable>);
@@ -96,7 +102,7 @@ fn until_decided(attempt: impl Fn() -> deque::Steal<Runnable>) -> Option<Runnabl
         match attempt() {
             deque::Steal::Success(task) => return Some(task),
             deque::Steal::Empty => return None,
-            deque::Steal::Retry => std::hint::spin_loop(),
+            deque::Steal::Retry => hint::spin_loop(),
         }
     }
 }

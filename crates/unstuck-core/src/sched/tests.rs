@@ -1,5 +1,5 @@
 //! The scheduler from outside: tasks, wakes, steals, shutdown. (The sleep protocol has a model of its own.)
-#![cfg(not(unstuck_loom))]
+#![cfg(not(any(unstuck_loom, unstuck_shuttle)))]
 
 use std::future::{pending, poll_fn};
 use std::sync::Arc;

@@ -8,14 +8,14 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::idle::Sleep;
 use super::queue::Local;
 use super::{Pulse, Remote, Shared};
 use crate::context;
 use crate::sync::atomic::Ordering;
-use crate::sync::hint;
+use crate::sync::{Instant, hint, patience};
 use crate::task::Runnable;
 
 /// Every so many polls a worker looks at the injector and the driver before its own queue, so that tasks from outside
@@ -29,10 +29,10 @@ const SLOT_STREAK: u32 = 16;
 
 /// Rounds of looking around before a worker sleeps, about 20 µs in all: waking a sleeper takes 40 µs and costs the
 /// waker 4–17 µs, so a short look pays when work comes in bursts.
-const SEARCH_ROUNDS: u32 = 40;
+const SEARCH_ROUNDS: u32 = patience(40);
 
 /// Pauses between two rounds (a pause is 40 ns or so on today's servers).
-const SEARCH_PAUSES: u32 = 10;
+const SEARCH_PAUSES: u32 = patience(10);
 
 /// What a stolen task should take at least to be worth the theft: its lines change cores twice, 537 ns there and back.
 const WORTH_STEALING: Duration = Duration::from_micros(1);

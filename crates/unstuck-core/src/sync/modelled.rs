@@ -12,7 +12,6 @@ use loom as checker;
 use shuttle as checker;
 
 pub use checker::hint;
-pub use checker::thread;
 
 pub use crate::modelled_thread_local as thread_local;
 
@@ -21,6 +20,38 @@ pub mod atomic {
     pub use super::checker::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
+}
+
+/// Threads.
+pub mod thread {
+    pub use super::checker::thread::*;
+
+    /// A model has no clock: a timed sleep may always end at once, after everybody else had a chance to run.
+    pub fn park_timeout(_: std::time::Duration) {
+        yield_now();
+    }
+}
+
+/// A moment on a clock that does as it likes: no time has passed, or a lot.
+#[derive(Clone, Copy, Debug)]
+pub struct Instant(());
+
+impl Instant {
+    /// This moment.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(())
+    }
+
+    /// The time since then.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        #[cfg(unstuck_shuttle)]
+        if shuttle::rand::Rng::gen_bool(&mut shuttle::rand::thread_rng(), 0.5) {
+            return Duration::from_secs(1);
+        }
+        Duration::ZERO
+    }
 }
 
 /// `thread_local!` for modelled threads, which share one real thread. Takes the `const` form that our own use.
@@ -105,8 +136,7 @@ impl Condvar {
 
     /// Waits until notified.
     pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-        guard.held =
-            guard.held.take().map(|held| self.0.wait(held).unwrap_or_else(PoisonError::into_inner));
+        guard.held = guard.held.take().map(|held| self.0.wait(held).unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Wakes one waiter.

@@ -9,6 +9,8 @@ mod registry;
 mod state;
 mod waker;
 
+#[cfg(all(test, unstuck_loom))]
+pub(crate) mod models;
 #[cfg(test)]
 mod tests;
 

@@ -34,11 +34,22 @@ use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sync::{Mutex, hint};
 
 /// Slots in a block. Larger ones cost fewer allocations; smaller ones waste less when one task outlives the others.
-#[cfg(not(unstuck_loom))]
+#[cfg(not(any(unstuck_loom, unstuck_shuttle)))]
 const SLOTS: usize = 32;
 /// A model wants to fill and free blocks within its few steps.
-#[cfg(unstuck_loom)]
+#[cfg(any(unstuck_loom, unstuck_shuttle))]
 const SLOTS: usize = 2;
+
+/// Shards for so many threads that spawn at the same time: they should seldom meet in one.
+#[cfg(not(any(unstuck_loom, unstuck_shuttle)))]
+fn shards(threads: usize) -> usize {
+    (threads * 4).next_power_of_two()
+}
+/// A model must repeat itself: numbers, and with them shards, go on from one run to the next. So it has one.
+#[cfg(any(unstuck_loom, unstuck_shuttle))]
+fn shards(_: usize) -> usize {
+    1
+}
 
 /// The lowest bit of a slot's pointer: somebody is making a reference.
 const LOCKED: usize = 1;
@@ -85,7 +96,10 @@ unsafe impl Sync for Registry {}
 impl Registry {
     /// A registry for about `threads` threads that spawn at the same time.
     pub(crate) fn new(threads: usize) -> Self {
-        let shards = (threads * 4).next_power_of_two();
+        Self::with_shards(shards(threads))
+    }
+
+    pub(super) fn with_shards(shards: usize) -> Self {
         Self { shards: (0..shards).map(|_| CachePadded::new(Mutex::new(Shard::default()))).collect() }
     }
 

@@ -100,6 +100,12 @@ impl State {
         Self(AtomicUsize::new(NEW))
     }
 
+    /// A task with so many references.
+    #[cfg(all(test, not(any(unstuck_loom, unstuck_shuttle))))]
+    pub(super) fn with_references(count: usize) -> Self {
+        Self(AtomicUsize::new(count * REF))
+    }
+
     /// A wake. With `owned` the caller gives its own reference away if (and only if) the outcome is `Submit`.
     #[inline]
     pub(crate) fn wake(&self, owned: bool) -> Wake {

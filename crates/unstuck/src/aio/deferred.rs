@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use unstuck_core::job::contain;
 use unstuck_core::sync::Mutex;
 
 /// A value to come, set once by one and awaited by many: asyncio's `Future()`.
@@ -110,7 +111,9 @@ impl<T> Deferred<T> {
         state.outcome = Some(outcome);
         let waiters = std::mem::take(&mut state.waiters);
         drop(state);
-        waiters.into_iter().flatten().for_each(Waker::wake);
+        for waker in waiters.into_iter().flatten() {
+            contain("a waker", || waker.wake()); // one that panics must not keep the others asleep
+        }
         Ok(())
     }
 }

@@ -67,7 +67,7 @@ impl Builder {
         self
     }
 
-    /// Stack size in bytes of workers and blocking threads; the platform's default (2 MiB for Rust threads) unless set.
+    /// Stack size in bytes of workers and of the pools' threads; the platform's default (2 MiB for Rust threads) unless set.
     #[must_use]
     pub fn thread_stack_size(mut self, bytes: usize) -> Self {
         self.thread_stack_size = Some(bytes);

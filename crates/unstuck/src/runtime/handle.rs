@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,7 +92,7 @@ impl Handle {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        crate::offload::blocking_on(self, f)
+        crate::offload::blocking_from(Location::caller(), self, f)
     }
 
     /// Runs a call that computes on the CPU pool. See [`cpu`](crate::cpu()).
@@ -101,7 +102,7 @@ impl Handle {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        crate::offload::cpu_on(self, f)
+        crate::offload::cpu_from(Location::caller(), self, f)
     }
 
     /// Calls `f` at the runtime's next turn: asyncio's `call_soon`. From any thread.

@@ -36,7 +36,7 @@ pub use stack::EnterGuard;
 ///
 /// # How it ends
 /// [`shutdown`](Self::shutdown) refuses new work, cancels every task and waits for all of them to end, then cancels
-/// queued jobs of the blocking pool and waits for those that run. Dropping the runtime does the same, but for ten
+/// queued jobs of the pools and waits for those that run. Dropping the runtime does the same, but for ten
 /// seconds at the most: after one second it says on stderr what it waits for, after ten it leaves it alone. Dropped
 /// inside async code it closes in the background, because a thread that runs tasks must not wait for them.
 pub struct Runtime {
@@ -127,9 +127,9 @@ impl Runtime {
     /// cancelled, running ones waited for.
     pub fn shutdown(mut self) {
         self.ended = true;
-        if self.scheduler.shutdown(None) {
-            self.handle.stack().shutdown_pools(None);
-        }
+        // Called on a worker of its own it cannot wait for the end, and only closes.
+        let limit = if self.scheduler.shutdown(None) { None } else { Some(Duration::ZERO) };
+        self.handle.stack().shutdown_pools(limit);
     }
 
     /// As [`shutdown`](Self::shutdown), but waits no longer than `limit`. True if everything has ended.

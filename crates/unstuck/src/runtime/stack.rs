@@ -24,9 +24,7 @@ pub(crate) struct Stack {
     pub(crate) core: unstuck_core::Handle,
     pub(crate) time: TimeHandle,
     pub(crate) blocking: ThreadPool,
-    cpu: OnceLock<CpuPool>,
-    cpu_threads: Option<usize>,
-    name: String,
+    pub(crate) cpu: CpuPool,
     pub(crate) started: Instant,
     pub(crate) stopper: Option<unstuck_core::Stopper>,
 }
@@ -47,14 +45,21 @@ impl Stack {
     ) -> io::Result<Handle> {
         // The pool's threads enter the runtime, which owns the pool: a weak reference breaks the circle.
         let myself: Arc<OnceLock<Weak<Stack>>> = Arc::default();
-        let around = myself.clone();
-        let mut blocking = ThreadPool::builder()
-            .name(format!("{}-blocking", builder.thread_name))
-            .around(move |body| {
+        let enters = || {
+            let around = myself.clone();
+            move |body: &mut dyn FnMut()| {
                 let stack = around.get().and_then(Weak::upgrade);
                 let _entered = stack.map(|stack| Handle::new(stack).enter());
                 body();
-            })
+            }
+        };
+        let mut blocking = ThreadPool::builder()
+            .name(format!("{}-blocking", builder.thread_name))
+            .around(enters())
+            .on_drop(Shutdown::within(Duration::ZERO));
+        let mut cpu = CpuPool::builder()
+            .name(format!("{}-cpu", builder.thread_name))
+            .around(enters())
             .on_drop(Shutdown::within(Duration::ZERO));
         if let Some(threads) = builder.max_blocking_threads {
             blocking = blocking.max_threads(threads);
@@ -64,32 +69,21 @@ impl Stack {
         }
         if let Some(bytes) = builder.thread_stack_size {
             blocking = blocking.stack_size(bytes);
+            cpu = cpu.stack_size(bytes);
+        }
+        if let Some(threads) = builder.cpu_threads {
+            cpu = cpu.threads(threads);
         }
         let stack = Arc::new(Stack {
             core,
             started: time.now(),
             time,
             blocking: blocking.build()?,
-            cpu: OnceLock::new(),
-            cpu_threads: builder.cpu_threads,
-            name: builder.thread_name.clone(),
+            cpu: cpu.build_lazy()?,
             stopper,
         });
         let _ = myself.set(Arc::downgrade(&stack));
         Ok(Handle::new(stack))
-    }
-
-    /// The pool for calls that compute, made when it is first asked for.
-    pub(crate) fn cpu(&self) -> &CpuPool {
-        self.cpu.get_or_init(|| {
-            let mut builder = CpuPool::builder().name(format!("{}-cpu", self.name));
-            if let Some(threads) = self.cpu_threads {
-                builder = builder.threads(threads);
-            }
-            builder
-                .build()
-                .unwrap_or_else(|error| panic!("the threads of the CPU pool could not be made: {error}"))
-        })
     }
 
     /// While a job is on its way a paused clock must not jump: the job holds it until its awaiter has been woken.
@@ -98,9 +92,20 @@ impl Stack {
         if clock.is_paused() { options.keep(Arc::new(clock.hold())) } else { options }
     }
 
-    /// Ends the blocking pool: what is queued is cancelled, what runs is waited for, at most `limit`.
+    /// Ends the pools: what is queued is cancelled, what runs is waited for, at most `limit`.
     pub(crate) fn shutdown_pools(&self, limit: Option<Duration>) -> ShutdownReport {
-        self.blocking.shutdown_with(limit.map_or(Shutdown::wait().cancel_pending(true), Shutdown::within))
+        let begun = std::time::Instant::now();
+        let how = || match limit {
+            None => Shutdown::wait().cancel_pending(true),
+            Some(limit) => Shutdown::within(limit.saturating_sub(begun.elapsed())),
+        };
+        // Closed before the other one is waited for: nothing queued shall begin meanwhile.
+        let closed = self.cpu.shutdown_with(Shutdown::within(Duration::ZERO));
+        let mut blocking = self.blocking.shutdown_with(how());
+        let cpu = self.cpu.shutdown_with(how());
+        blocking.running.extend(cpu.running);
+        let cancelled = closed.cancelled + blocking.cancelled + cpu.cancelled;
+        ShutdownReport::new(blocking.running, cancelled, blocking.threads + cpu.threads)
     }
 }
 

@@ -1,0 +1,163 @@
+//! The stall guard: notices a poll that does not come back, rescues what waits behind it, and says who it was.
+//!
+//! The README in this folder tells the promise, the protocol, the races and the cost.
+
+mod beat;
+mod duty;
+mod monitor;
+mod probe;
+mod report;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+pub(crate) use beat::{Beat, Sight};
+pub(crate) use duty::Duty;
+pub(crate) use monitor::{Monitor, Watched};
+pub(crate) use probe::ThreadProbe;
+
+pub use probe::Class;
+pub use report::StallReport;
+
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use crate::sync::thread;
+
+/// What the guard does about a poll that does not come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StallPolicy {
+    /// Nothing: no monitor, no reports.
+    Off,
+    /// Reports it, and leaves what waits behind it alone.
+    Report,
+    /// Reports it, and lets another thread serve what waits behind it.
+    #[default]
+    Rescue,
+}
+
+/// A function that is told of stalls.
+pub type OnStall = Arc<dyn Fn(&StallReport) + Send + Sync>;
+
+/// How the guard is set up.
+#[derive(Clone)]
+pub struct GuardConfig {
+    /// What to do about a stall.
+    pub policy: StallPolicy,
+    /// A poll that blocks for longer than this is rescued; one that computes, after twice that time. At least 1 ms.
+    pub threshold: Duration,
+    /// A stall that lasts this long is reported, and again at 4, 16, 64 … times this.
+    pub report_after: Duration,
+    /// The most workers that may be added for blocked ones. `None` is 4 for each worker, at most 64.
+    pub max_rescue: Option<usize>,
+    /// How long an added worker stays when it is not needed any more.
+    pub keep_alive: Duration,
+    /// Told of each report; it runs on a thread of its own.
+    pub on_stall: Option<OnStall>,
+}
+
+impl Default for GuardConfig {
+    fn default() -> Self {
+        Self {
+            policy: StallPolicy::Off,
+            threshold: Duration::from_millis(5),
+            report_after: Duration::from_millis(10),
+            max_rescue: None,
+            keep_alive: Duration::from_secs(10),
+            on_stall: None,
+        }
+    }
+}
+
+impl GuardConfig {
+    /// Workers that may be added beside `workers`.
+    pub(crate) fn spare_seats(&self, workers: usize) -> usize {
+        if self.policy == StallPolicy::Rescue { self.max_rescue.unwrap_or_else(|| (4 * workers).min(64)) } else { 0 }
+    }
+}
+
+impl fmt::Debug for GuardConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardConfig")
+            .field("policy", &self.policy)
+            .field("threshold", &self.threshold)
+            .field("report_after", &self.report_after)
+            .field("max_rescue", &self.max_rescue)
+            .field("keep_alive", &self.keep_alive)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What workers and monitor share.
+pub(crate) struct Guard {
+    monitor: OnceLock<thread::Thread>,
+    /// The monitor sleeps, because all workers did.
+    asleep: AtomicBool,
+    /// A push into an empty slot may wake somebody: once per refill, because it is mostly for nothing.
+    eager: AtomicBool,
+    pub(crate) stalls: AtomicU64,
+    pub(crate) rescues: AtomicU64,
+    pub(crate) moved: AtomicU64,
+}
+
+impl Guard {
+    pub(crate) fn new() -> Self {
+        Self {
+            monitor: OnceLock::new(),
+            asleep: AtomicBool::new(false),
+            eager: AtomicBool::new(false),
+            stalls: AtomicU64::new(0),
+            rescues: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
+        }
+    }
+
+    /// A worker has woken up: the monitor must not sleep on. Called after the worker was counted awake.
+    #[inline]
+    pub(crate) fn worker_woke(&self) {
+        fence(Ordering::SeqCst); // pairs with the fence in `fall_asleep`
+        if self.asleep.load(Ordering::Relaxed) {
+            self.wake_monitor();
+        }
+    }
+
+    /// Ends the monitor's sleep.
+    #[cold]
+    pub(crate) fn wake_monitor(&self) {
+        // Relaxed: the swap only saves later wakers the system call.
+        if self.asleep.swap(false, Ordering::Relaxed) {
+            if let Some(monitor) = self.monitor.get() {
+                monitor.unpark();
+            }
+        }
+    }
+
+    /// The monitor sleeps until a worker wakes. `all_asleep` looks at the workers once more.
+    fn fall_asleep(&self, all_asleep: impl FnOnce() -> bool) {
+        self.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst); // pairs with the fence in `worker_woke`: one of the two sees the other
+        if all_asleep() {
+            while self.asleep.load(Ordering::Relaxed) {
+                thread::park();
+            }
+        }
+        self.asleep.store(false, Ordering::Relaxed); // the monitor's own, while it is awake
+    }
+
+    /// A task lies in a slot that was empty. May somebody be woken to look after it?
+    #[inline]
+    pub(crate) fn may_wake_for_slot(&self) -> bool {
+        self.eager.load(Ordering::Relaxed) // a permission, not a signal
+    }
+
+    /// Uses the permission up; true for the one that got it.
+    #[cold]
+    pub(crate) fn use_permission(&self) -> bool {
+        self.eager.swap(false, Ordering::Relaxed) // as above
+    }
+
+    /// The monitor gives a new permission.
+    fn refill(&self) {
+        self.eager.store(true, Ordering::Relaxed); // as above
+    }
+}

@@ -1,0 +1,89 @@
+//! Stands in for `crossbeam_deque`, which a model checker cannot see into: the same interface on a locked queue.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::sync::Mutex;
+
+type Queue<T> = Arc<Mutex<VecDeque<T>>>;
+
+pub(super) struct Worker<T>(Queue<T>);
+
+pub(super) struct Stealer<T>(Queue<T>);
+
+pub(super) struct Injector<T>(Queue<T>);
+
+pub(super) enum Steal<T> {
+    Empty,
+    Success(T),
+    Retry,
+}
+
+impl<T> Worker<T> {
+    pub(super) fn new_fifo() -> Self {
+        Self(Queue::default())
+    }
+
+    pub(super) fn stealer(&self) -> Stealer<T> {
+        Stealer(self.0.clone())
+    }
+
+    pub(super) fn push(&self, task: T) {
+        self.0.lock().push_back(task);
+    }
+
+    pub(super) fn pop(&self) -> Option<T> {
+        self.0.lock().pop_front()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+}
+
+impl<T> Stealer<T> {
+    pub(super) fn steal_batch_and_pop(&self, to: &Worker<T>) -> Steal<T> {
+        steal(&self.0, to)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+}
+
+impl<T> Injector<T> {
+    pub(super) fn new() -> Self {
+        Self(Queue::default())
+    }
+
+    pub(super) fn push(&self, task: T) {
+        self.0.lock().push_back(task);
+    }
+
+    pub(super) fn steal_batch_and_pop(&self, to: &Worker<T>) -> Steal<T> {
+        steal(&self.0, to)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+}
+
+/// Half of the queue, and one for the thief. A queue that somebody holds is a race lost, as in the original.
+fn steal<T>(from: &Queue<T>, to: &Worker<T>) -> Steal<T> {
+    let Some(mut queue) = from.try_lock() else { return Steal::Retry };
+    let Some(first) = queue.pop_front() else { return Steal::Empty };
+    let half = queue.len() / 2;
+    let batch: Vec<T> = queue.drain(..half).collect();
+    drop(queue);
+    to.0.lock().extend(batch);
+    Steal::Success(first)
+}

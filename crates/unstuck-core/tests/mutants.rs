@@ -1,0 +1,135 @@
+//! Proof that the models can fail: each mutant is the crate with one step of a protocol taken out, and some model must
+//! notice.
+//!
+//! `cargo test -p unstuck-core --test mutants -- --ignored` builds and checks all of them (a few minutes); an ordinary
+//! `cargo test` only makes sure that every mutant still finds the line it changes. A mutant is text, so that the
+//! protocols themselves carry no trace of their tests.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+struct Mutant {
+    /// What is missing.
+    without: &'static str,
+    file: &'static str,
+    /// Occurs once in `file`…
+    text: &'static str,
+    /// … and is replaced by this.
+    by: &'static str,
+    /// The test that must fail.
+    model: &'static str,
+}
+
+include!("mutants/loom.rs");
+include!("mutants/shuttle.rs");
+
+fn sources() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+impl Mutant {
+    fn mutated(&self) -> Result<String, String> {
+        let source = fs::read_to_string(sources().join("src").join(self.file)).map_err(|e| e.to_string())?;
+        match source.matches(self.text).count() {
+            1 => Ok(source.replace(self.text, self.by)),
+            n => Err(format!("{}: {:?} occurs {n} times; update tests/mutants", self.file, self.text)),
+        }
+    }
+}
+
+#[test]
+fn every_mutant_finds_the_line_it_changes() {
+    let lost: Vec<_> = LOOM.iter().chain(SHUTTLE).filter_map(|mutant| mutant.mutated().err()).collect();
+    assert!(lost.is_empty(), "{lost:#?}");
+}
+
+#[test]
+#[ignore = "builds the crate once for every mutant"]
+fn loom_notices_every_step_taken_out() {
+    hunt("unstuck_loom", LOOM);
+}
+
+#[test]
+#[ignore = "builds the crate once for every mutant"]
+fn shuttle_notices_every_step_taken_out() {
+    hunt("unstuck_shuttle", SHUTTLE);
+}
+
+/// Builds each mutant in a copy of the workspace that has only this crate, and runs its model.
+fn hunt(cfg: &str, mutants: &[Mutant]) {
+    let laboratory = Laboratory::new(cfg);
+    let only = env::var("MUTANT").unwrap_or_default();
+    let mut survivors = Vec::new();
+    for mutant in mutants.iter().filter(|mutant| mutant.without.contains(&only)) {
+        let found = laboratory.try_out(mutant);
+        println!("{} without {}: {}", mutant.model, mutant.without, if found { "fails" } else { "PASSES" });
+        if !found {
+            survivors.push(mutant.without);
+        }
+    }
+    assert!(survivors.is_empty(), "no model notices that these are missing: {survivors:#?}");
+}
+
+struct Laboratory {
+    home: PathBuf,
+    cfg: String,
+}
+
+impl Laboratory {
+    fn new(cfg: &str) -> Self {
+        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants").join(cfg);
+        let root = sources().join("../..");
+        let member = home.join("crates/unstuck-core");
+        let _ = fs::remove_dir_all(home.join("crates"));
+        copy(&sources().join("src"), &member.join("src"));
+        fs::copy(sources().join("Cargo.toml"), member.join("Cargo.toml")).expect("a manifest");
+        fs::copy(root.join("Cargo.lock"), home.join("Cargo.lock")).expect("a lock file");
+        let workspace = fs::read_to_string(root.join("Cargo.toml")).expect("a workspace");
+        let members = r#"members = ["crates/*", "benches", "examples"]"#;
+        assert!(workspace.contains(members), "the workspace no longer says {members}");
+        let alone = workspace.replace(members, r#"members = ["crates/unstuck-core"]"#);
+        fs::write(home.join("Cargo.toml"), alone).expect("a workspace of its own");
+        Self { home, cfg: cfg.to_owned() }
+    }
+
+    /// True if the mutant's model fails.
+    fn try_out(&self, mutant: &Mutant) -> bool {
+        let file = self.home.join("crates/unstuck-core/src").join(mutant.file);
+        fs::write(&file, mutant.mutated().expect("see every_mutant_finds_the_line_it_changes"))
+            .expect("writable");
+        let output = Command::new(env!("CARGO"))
+            .current_dir(&self.home)
+            .args(["test", "--release", "--lib", "-p", "unstuck-core", "--", "--exact", mutant.model])
+            .env("CARGO_TARGET_DIR", self.home.join("target"))
+            .env("RUSTFLAGS", format!("--cfg {} -Awarnings", self.cfg))
+            // Built often, run shortly.
+            .envs([("CARGO_INCREMENTAL", "1"), ("CARGO_PROFILE_RELEASE_DEBUG", "false")])
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+            .output()
+            .expect("cargo runs");
+        fs::copy(sources().join("src").join(mutant.file), &file).expect("put back");
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(
+            text.contains("running 1 test"),
+            "{} did not build, or has no such model: {text}",
+            mutant.without
+        );
+        if env::var_os("MUTANT").is_some() {
+            println!("{text}");
+        }
+        !output.status.success()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("readable").flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).expect("copied");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! One text for people, without what the runtime adds to every stack.
+//!
+//! The two ends of a stall's backtrace are always the same: at the outer end the thread's start, the scheduler and the
+//! catching of panics; at the inner end sometimes the runtime's own poll functions. Whoever reads a report looks for their
+//! own functions. So both ends are trimmed, and nothing in between: there a frame of the runtime explains how one function
+//! of theirs came to call another. If nothing would remain, nothing is trimmed.
+//!
+//! At the inner end std and C functions stay. `std::thread::sleep` or `read` is the answer to "doing what?".
+
+use std::env;
+use std::fmt::Write;
+
+/// One function on a stack.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Frame {
+    /// The function's path, without the compiler's hash.
+    pub function: String,
+    /// Its source file, if the program has debug information.
+    pub file: Option<String>,
+    /// The line in `file`.
+    pub line: Option<u32>,
+}
+
+/// Writes `frames` as text, a function and its place on each pair of lines. The runtime's own frames at both ends are left out.
+///
+/// # Examples
+///
+/// ```
+/// use unstuck_stack::{Frame, render};
+///
+/// let frame = |function: &str| Frame { function: function.into(), file: Some("src/main.rs".into()), line: Some(7) };
+/// let text = render(&[frame("shop::checkout"), frame("unstuck_core::task::poll"), frame("start_thread")]);
+/// assert_eq!(text, "   0: shop::checkout\n             at src/main.rs:7\n");
+/// ```
+#[must_use]
+pub fn render(frames: &[Frame]) -> String {
+    let here = env::current_dir().ok().and_then(|path| path.to_str().map(|path| format!("{path}/")));
+    let mut text = String::new();
+    for (number, frame) in trimmed(frames).iter().enumerate() {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "{number:4}: {}", frame.function);
+        let Some(file) = &frame.file else { continue };
+        let file = short(file, here.as_deref());
+        let _ = match frame.line {
+            Some(line) => writeln!(text, "             at {file}:{line}"),
+            None => writeln!(text, "             at {file}"),
+        };
+    }
+    text
+}
+
+fn trimmed(frames: &[Frame]) -> &[Frame] {
+    let Some(first) = frames.iter().position(|frame| !is_runtime(&frame.function)) else { return frames };
+    let theirs = |frame: &Frame| !is_runtime(&frame.function) && !is_beginning(&frame.function);
+    match frames.iter().rposition(theirs) {
+        Some(last) if last >= first => &frames[first..=last],
+        _ => &frames[first..],
+    }
+}
+
+/// Crates whose functions call the user's, and say nothing about them.
+const RUNTIME: &[&str] =
+    &["unstuck", "unstuck_core", "unstuck_blocking", "unstuck_cpu", "unstuck_time", "async_task", "rayon_core"];
+
+/// Plumbing between the runtime and the user's function: catching panics, calling closures, polling through pointers.
+const PLUMBING: &[&str] = &[
+    "std::panic::",
+    "std::panicking::",
+    "core::panic::unwind_safe::",
+    "core::panicking::",
+    "core::ops::function::",
+    "core::future::",
+    "core::pin::",
+    "core::task::",
+    "alloc::boxed::",
+    "__rust_try",
+    "__rustc::__rust_try",
+];
+
+/// How a thread begins. Only cut at the outer end: at the inner one `std::thread::sleep` is what people look for.
+const BEGINNINGS: &[&str] = &["std::rt::", "std::sys::", "std::thread::", "std::sys_common::", "unknown function"];
+const BEGINNINGS_IN_C: &[&str] =
+    &["_start", "main", "__libc_start_main", "__libc_start_call_main", "start_thread", "start", "clone", "clone3"];
+
+fn is_beginning(function: &str) -> bool {
+    let name = function.split('@').next().unwrap_or(function);
+    let path = function.trim_start_matches('<');
+    BEGINNINGS.iter().any(|start| path.starts_with(start))
+        || BEGINNINGS_IN_C.iter().any(|&start| name == start || name.strip_prefix("__") == Some(start))
+}
+
+fn is_runtime(function: &str) -> bool {
+    // `<A as B>::f` is theirs if either A or B is. A bare `F` is a parameter of whoever wrote B.
+    if let Some((implementer, of)) = function.strip_prefix('<').and_then(|rest| rest.split_once(" as ")) {
+        return is_runtime_path(of) && (is_runtime_path(implementer) || !implementer.contains("::"));
+    }
+    is_runtime_path(function)
+}
+
+fn is_runtime_path(path: &str) -> bool {
+    let path = path.trim_start_matches(['<', '&']).trim_start_matches("mut ").trim_start_matches("dyn ");
+    let package = path.split("::").next().unwrap_or(path);
+    RUNTIME.contains(&package) || PLUMBING.iter().any(|start| path.starts_with(start))
+}
+
+/// `src/shop.rs` for a file below the current directory, `std/src/thread/mod.rs` for the compiler's own, `mio-1.0.3/src/..`
+/// for those of the registry.
+fn short<'a>(file: &'a str, here: Option<&str>) -> &'a str {
+    if let Some(below) = here.and_then(|here| file.strip_prefix(here)) {
+        return below;
+    }
+    if let Some((_, of_library)) = file.strip_prefix("/rustc/").and_then(|rest| rest.split_once("/library/")) {
+        return of_library;
+    }
+    let of_registry = file.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/'));
+    of_registry.map_or(file, |(_, of_package)| of_package)
+}

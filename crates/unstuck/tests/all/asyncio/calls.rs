@@ -1,0 +1,91 @@
+//! Plain functions called soon, later, at a time.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use unstuck::{EventLoop, Handle, Instant, sleep};
+
+use super::Log;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+both! {
+    async fn a_call_comes_once() {
+        let (sender, receiver) = mpsc::channel();
+        let call = Handle::current().call_soon(move || sender.send(()).unwrap());
+        sleep(SECOND).await;
+        assert_eq!(receiver.iter().count(), 1);
+        assert!(call.is_done() && !call.cancel());
+    }
+}
+
+#[unstuck::test(flavor = "single", paused)]
+async fn later_calls_come_in_the_order_of_their_times() {
+    let log = Log::new();
+    let handle = Handle::current();
+    let now = Instant::now();
+    let say = |text: &'static str| {
+        let log = log.clone();
+        move || log.say(format!("{text} at {}", unstuck::time().as_secs()))
+    };
+    handle.call_later(3 * SECOND, say("three"));
+    handle.call_at(now + 2 * SECOND, say("two"));
+    handle.call_later(Duration::ZERO, say("zero"));
+    handle.call_at(now, say("now"));
+    handle.call_soon(say("soon"));
+    sleep(5 * SECOND).await;
+    let mut lines = log.lines();
+    assert_eq!(lines.split_off(3), ["two at 2", "three at 3"]);
+    lines.sort();
+    assert_eq!(lines, ["now at 0", "soon at 0", "zero at 0"]);
+}
+
+both! {
+    async fn a_call_taken_back_never_comes_and_leaves_no_timer() {
+        let (sender, receiver) = mpsc::channel::<()>();
+        let call = Handle::current().call_later(3600 * SECOND, move || sender.send(()).unwrap());
+        sleep(SECOND).await;
+        assert!(!call.is_done());
+        assert!(call.cancel());
+        crate::support::eventually("it has ended", || call.is_done()).await;
+        sleep(7200 * SECOND).await;
+        assert!(receiver.recv().is_err(), "its sender is gone, unused");
+    }
+}
+
+both! {
+    async fn a_call_that_panics_stops_neither_the_loop_nor_the_next_call() {
+        let (sender, receiver) = mpsc::channel();
+        let handle = Handle::current();
+        handle.call_soon(|| panic!("the call went off (this test wants that)"));
+        handle.call_later(SECOND, move || sender.send(42).unwrap());
+        sleep(2 * SECOND).await;
+        assert_eq!(receiver.try_recv(), Ok(42));
+    }
+}
+
+#[test]
+fn a_call_from_another_thread_wakes_an_idle_loop() {
+    let event_loop = EventLoop::new().unwrap();
+    let handle = event_loop.handle();
+    let caller = std::thread::spawn(move || {
+        let (sender, receiver) = mpsc::channel();
+        handle.call_soon(move || sender.send(()).unwrap());
+        receiver.recv().unwrap(); // the loop had nothing else to wake up for
+        handle.stop();
+    });
+    event_loop.run_forever();
+    caller.join().unwrap();
+}
+
+#[test]
+fn a_call_from_another_thread_can_be_taken_back_before_it_started() {
+    let event_loop = EventLoop::new().unwrap();
+    let handle = event_loop.handle();
+    let log = Log::new();
+    let called = log.clone();
+    let caller = std::thread::spawn(move || handle.call_soon(move || called.say("called")).cancel());
+    assert!(caller.join().unwrap());
+    event_loop.run_until_complete(sleep(Duration::ZERO));
+    assert_eq!(log.lines(), [""; 0]);
+}

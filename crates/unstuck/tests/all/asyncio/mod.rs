@@ -1,0 +1,58 @@
+//! asyncio's promises, case by case.
+//!
+//! A case that holds whoever runs it is written once, with [`both!`], and tested on the single-threaded loop and on the
+//! multi-threaded runtime, both on a paused clock. Cases about the exact order of things are single-threaded.
+//!
+//! Open, because the interface they need does not exist yet: cancellation frames (catching a cancel, edge-triggered
+//! delivery, reasons, `uncancel`), scopes of timeouts (`reschedule`, nesting), `wait` and `as_completed`, task groups,
+//! queues, context variables, the exception handler, eager tasks, done-callbacks, interrupts (Ctrl-C), slow-callback
+//! warnings.
+
+/// One case, twice: `single` and `multi`.
+macro_rules! both {
+    ($(#[$about:meta])* async fn $name:ident() { $($body:tt)* }) => {
+        $(#[$about])*
+        mod $name {
+            use super::*;
+
+            #[unstuck::test(flavor = "single", paused)]
+            async fn single() {
+                $($body)*
+            }
+
+            #[unstuck::test(worker_threads = 2, paused)]
+            async fn multi() {
+                $($body)*
+            }
+        }
+    };
+}
+
+mod calls;
+mod deferred;
+mod gather;
+mod offload;
+mod order;
+mod running;
+mod tasks;
+mod timeouts;
+
+use std::sync::{Arc, Mutex};
+
+/// A list that tasks write what they do into.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn new() -> Self {
+        Self::default()
+    }
+
+    fn say(&self, line: impl Into<String>) {
+        self.0.lock().unwrap().push(line.into());
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}

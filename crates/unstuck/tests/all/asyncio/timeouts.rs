@@ -1,0 +1,151 @@
+//! `wait_for`, `timeout` and `shield`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use unstuck::{shield, sleep, spawn, timeout, wait_for};
+
+use crate::support::OnDrop;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+both! {
+    async fn wait_for_cancels_a_task_that_takes_too_long_and_waits_for_its_real_end() {
+        let cleaned = Arc::new(AtomicBool::new(false));
+        let cleans = cleaned.clone();
+        let task = spawn(async move {
+            let _finally = OnDrop(|| cleans.store(true, Ordering::SeqCst));
+            sleep(10 * SECOND).await;
+        });
+        let watch = task.watch();
+        assert!(wait_for(task, SECOND / 10).await.is_err());
+        assert!(watch.is_done() && cleaned.load(Ordering::SeqCst));
+        assert_eq!(unstuck::time(), SECOND / 10);
+    }
+}
+
+both! {
+    async fn wait_for_takes_a_plain_future_too_and_drops_it() {
+        let dropped = Arc::new(AtomicBool::new(false));
+        let drops = dropped.clone();
+        let slow = async move {
+            let _finally = OnDrop(|| drops.store(true, Ordering::SeqCst));
+            sleep(10 * SECOND).await;
+        };
+        assert!(wait_for(slow, SECOND).await.is_err());
+        assert!(dropped.load(Ordering::SeqCst));
+        assert_eq!(wait_for(async { 42 }, SECOND).await, Ok(42));
+    }
+}
+
+both! {
+    async fn a_timeout_goes_inward_through_the_futures_that_await_a_task() {
+        let task = spawn(sleep(10 * SECOND));
+        let watch = task.watch();
+        let outer = async move {
+            let inner = async move { task.await };
+            inner.await
+        };
+        assert!(wait_for(outer, SECOND).await.is_err());
+        assert!(watch.is_done());
+    }
+}
+
+both! {
+    async fn the_value_and_the_error_of_what_is_in_time_pass_through() {
+        let value = wait_for(spawn(async { 42 }), SECOND).await.unwrap();
+        assert_eq!(value.unwrap(), 42);
+        let failed = wait_for(spawn(async { panic!("E") }), SECOND).await.unwrap();
+        assert_eq!(failed.map(|(): ()| ()).unwrap_err().panic_message(), Some("E"));
+        let error: Result<Result<(), &str>, _> = timeout(SECOND, async { Err("unrelated") }).await;
+        assert_eq!(error, Ok(Err("unrelated")));
+    }
+}
+
+both! {
+    async fn a_shielded_task_goes_on_and_can_be_awaited_again() {
+        let mut task = spawn(async {
+            sleep(10 * SECOND).await;
+            42
+        });
+        assert!(wait_for(shield(&mut task), SECOND).await.is_err());
+        assert!(!task.is_done() && !task.watch().is_cancelling());
+        assert!(wait_for(&mut task, SECOND).await.is_err());
+        assert_eq!(task.await.unwrap(), 42);
+        assert_eq!(unstuck::time(), 10 * SECOND);
+    }
+}
+
+both! {
+    async fn a_shield_passes_the_inner_cancellation_on_to_its_waiter() {
+        let mut task = spawn(sleep(10 * SECOND));
+        let watch = task.watch();
+        let canceller = spawn(async move {
+            sleep(SECOND).await;
+            watch.cancel()
+        });
+        assert!(shield(&mut task).await.unwrap_err().is_cancelled());
+        assert!(canceller.await.unwrap());
+        assert_eq!(unstuck::time(), SECOND);
+    }
+}
+
+both! {
+    async fn the_waiter_of_a_shield_may_be_cancelled_and_the_inner_finishes() {
+        let mut inner = spawn(async {
+            sleep(10 * SECOND).await;
+            42
+        });
+        let watch = inner.watch();
+        let (give, take) = std::sync::mpsc::channel();
+        let waiter = spawn(async move {
+            let _gives_back = {
+                shield(&mut inner).await.unwrap();
+                give.send(()).unwrap();
+            };
+        });
+        sleep(SECOND).await;
+        waiter.cancel();
+        assert!(waiter.await.unwrap_err().is_cancelled());
+        assert!(take.try_recv().is_err() && !watch.is_done() && !watch.is_cancelling());
+        sleep(10 * SECOND).await;
+        assert!(watch.is_done());
+    }
+}
+
+both! {
+    async fn timeout_is_the_plainer_one_and_lets_the_task_go_on() {
+        let task = spawn(sleep(10 * SECOND));
+        let watch = task.watch();
+        assert!(timeout(SECOND, task).await.is_err());
+        assert!(!watch.is_done() && !watch.is_cancelling());
+        sleep(10 * SECOND).await;
+        assert!(watch.is_done());
+    }
+}
+
+both! {
+    async fn a_timeout_of_zero_fires_at_the_first_await() {
+        let sleeps = async {
+            sleep(Duration::ZERO).await;
+            sleep(Duration::ZERO).await;
+            sleep(Duration::ZERO).await;
+        };
+        assert!(timeout(Duration::ZERO, sleeps).await.is_err());
+        assert!(timeout(Duration::ZERO, async { 42 }).await.is_ok(), "ready at its first poll");
+        assert!(wait_for(std::future::pending::<()>(), Duration::ZERO).await.is_err());
+        assert_eq!(unstuck::time(), Duration::ZERO);
+    }
+}
+
+both! {
+    async fn the_inner_of_two_nested_timeouts_fires_if_it_is_shorter_and_the_outer_if_that_is() {
+        let inner = timeout(SECOND, std::future::pending::<()>());
+        assert!(matches!(timeout(2 * SECOND, inner).await, Ok(Err(_))));
+        assert_eq!(unstuck::time(), SECOND);
+        let inner = timeout(2 * SECOND, std::future::pending::<()>());
+        assert!(timeout(SECOND, inner).await.is_err());
+        assert_eq!(unstuck::time(), 2 * SECOND);
+    }
+}

@@ -1,0 +1,13 @@
+//! Faults and bad input: what must happen. `README.md` beside this file lists the rows, the test that holds each, and
+//! the rows that are open.
+
+mod block_on;
+mod building;
+mod cancel;
+mod offload;
+mod panics;
+mod process;
+mod resources;
+mod shutdown;
+mod time;
+mod wakers;

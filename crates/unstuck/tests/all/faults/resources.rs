@@ -1,0 +1,61 @@
+//! What a runtime takes it gives back.
+
+use std::time::Duration;
+
+use unstuck::{Runtime, sleep};
+
+use crate::support::{alone, extra_threads, open_files, own_number};
+
+#[test]
+fn a_thousand_runtimes_built_and_dropped_leave_no_thread_no_file_and_no_memory() {
+    alone(|| {
+        let round = || {
+            let runtime = Runtime::builder().worker_threads(2).build().unwrap();
+            drop(runtime.spawn(sleep(Duration::MAX)));
+            runtime.block_on(async {
+                assert_eq!(unstuck::to_thread(|| 1).await.unwrap(), 1);
+                assert_eq!(unstuck::spawn(async { 2 }).await.unwrap(), 2);
+            });
+            drop(runtime);
+            assert_eq!(extra_threads(), 0, "every thread is joined before the drop returns");
+        };
+        let files = open_files();
+        for _ in 0..200 {
+            round();
+        }
+        assert_eq!(open_files(), files);
+        let before = own_number("VmRSS:");
+        for _ in 0..800 {
+            round();
+        }
+        assert_eq!(open_files(), files);
+        let after = own_number("VmRSS:");
+        // 800 leaked runtimes of a few KiB each would be several MiB.
+        assert!(after < before + 2 * 1024, "{before} KiB before, {after} KiB after");
+    });
+}
+
+#[test]
+fn the_threads_of_a_compute_pool_end_with_their_runtime() {
+    alone(|| {
+        for _ in 0..20 {
+            let runtime = Runtime::builder().worker_threads(1).cpu_threads(2).build().unwrap();
+            assert_eq!(runtime.handle().cpu(|| 42).wait().unwrap(), 42);
+            drop(runtime);
+            assert_eq!(extra_threads(), 0);
+        }
+    });
+}
+
+#[test]
+fn a_thousand_single_threaded_loops_leave_nothing() {
+    alone(|| {
+        let round = || unstuck::run_single(async { sleep(Duration::from_micros(1)).await });
+        (0..200).for_each(|_| round());
+        let before = (own_number("VmRSS:"), open_files());
+        (0..800).for_each(|_| round());
+        let after = (own_number("VmRSS:"), open_files());
+        assert!(after.0 < before.0 + 1024 && after.1 == before.1, "{before:?} {after:?}");
+        assert_eq!(extra_threads(), 0);
+    });
+}

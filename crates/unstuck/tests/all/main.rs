@@ -1,0 +1,22 @@
+//! The runtime from outside, as its users see it. One binary, so that it links once.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `faults` | faults and bad input: what must happen when something goes wrong; the list is in `faults/README.md` |
+//! | `asyncio` | asyncio's promises, each on the single-threaded loop (exact order) and on the multi-threaded runtime |
+//! | `macros` | the attributes as a user writes them |
+//! | `paused` | the virtual clock on several threads: it jumps only when nothing can run |
+//! | `quiet` | an idle runtime does not wake up |
+//! | `repository` | the house's invariants, written as absences |
+//!
+//! Time decides no test. Tests wait for conditions ([`support::until`]), open gates, or use the paused clock; the rows
+//! that are about real time assert only what must hold however slow the machine is. Rows that look at the whole
+//! process run in one of their own ([`support::alone`]).
+
+mod asyncio;
+mod faults;
+mod macros;
+mod paused;
+mod quiet;
+mod repository;
+mod support;

@@ -1,0 +1,44 @@
+//! An idle runtime does not wake up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use unstuck::{Runtime, sleep};
+
+use crate::support::{alone, field, threads, until};
+
+/// How often each of the runtime's threads has gone to sleep so far.
+fn sleeps() -> BTreeMap<String, u64> {
+    let threads = threads().into_iter().filter(|(name, _)| name.starts_with("idle-"));
+    threads.map(|(name, status)| (name, field(&status, "voluntary_ctxt_switches:").parse().unwrap())).collect()
+}
+
+#[test]
+fn a_runtime_with_nothing_to_do_makes_no_wake_ups() {
+    alone(|| {
+        let runtime = Runtime::builder().worker_threads(3).thread_name("idle").cpu_threads(2).build().unwrap();
+        // Everything a busy program would leave behind: waiting tasks, far timers, idle threads in both pools.
+        for _ in 0..10_000 {
+            drop(runtime.spawn(std::future::pending::<()>()));
+        }
+        for _ in 0..100 {
+            drop(runtime.spawn(sleep(Duration::from_secs(3600))));
+        }
+        runtime.handle().spawn_blocking(|| ()).wait().unwrap();
+        runtime.handle().cpu(|| ()).wait().unwrap();
+        until("all timers are armed", || runtime.statistics().timers.armed == 100);
+        until("all workers sleep", || runtime.statistics().tasks.sleeping_workers == 3);
+        // The last of them is on its way to bed, and rayon's threads look around for a while: wait for an idle interval.
+        let mut before = sleeps();
+        until("nobody moves for a moment", || {
+            std::thread::sleep(Duration::from_millis(100));
+            let now = sleeps();
+            std::mem::replace(&mut before, now.clone()) == now
+        });
+        assert_eq!(before.len(), 3 + 1 + 2, "{before:?}");
+        let polls = runtime.statistics().tasks.polls;
+        std::thread::sleep(Duration::from_secs(2));
+        assert_eq!(sleeps(), before);
+        assert_eq!(runtime.statistics().tasks.polls, polls);
+    });
+}

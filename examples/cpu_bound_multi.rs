@@ -1,0 +1,33 @@
+//! Computing in tasks, on two threads: what asyncio cannot do without processes.
+//!
+//! The same tasks as in `cpu_bound_single`, on a runtime with two worker threads: they compute at the same time, in half
+//! the time. But look at the heartbeat. Two tasks that compute hold both workers; the heartbeat has to wait for one of
+//! them. More threads only move the problem to the third task.
+//!
+//! Watch for: start, start, end, end; and the time without a heartbeat at the end.
+//!
+//! What to do instead: `cpu_bound_offloaded`.
+
+use unstuck::{Runtime, spawn};
+use unstuck_examples::{Heartbeat, primes_below, say};
+
+fn main() {
+    let runtime = Runtime::builder().worker_threads(2).build().expect("the system gives us two threads");
+    runtime.run(tutorial(|| primes_below(5_000_000)));
+}
+
+async fn cpu_bound_work(compute: fn() -> u64) -> u64 {
+    say!("a task starts to count");
+    let primes = compute(); // no await in here: this worker serves nobody else until it returns
+    say!("a task has counted {primes} primes");
+    primes
+}
+
+pub(crate) async fn tutorial(compute: fn() -> u64) {
+    let heartbeat = Heartbeat::start();
+    let task_one = spawn(cpu_bound_work(compute));
+    let task_two = spawn(cpu_bound_work(compute));
+    task_one.await.unwrap();
+    task_two.await.unwrap();
+    say!("longest time without a heartbeat: {:.2} s", heartbeat.stop());
+}
