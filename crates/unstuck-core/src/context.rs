@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::ptr::NonNull;
 
 use crate::handle::Handle;
@@ -233,7 +234,12 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    with_home(|home| home.unwrap_or_else(|| no_runtime("spawn")).spawn(future))
+    // Outside the closure: inside, the caller would be this file.
+    let place = Location::caller();
+    match with_home(|home| home.map(|home| home.spawn_at(place, None, future))) {
+        Some(task) => task,
+        None => no_runtime("spawn"),
+    }
 }
 
 #[cold]

@@ -43,9 +43,25 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        self.spawn_at(Location::caller(), name, future)
+    }
+
+    /// Spawns `future` on behalf of a caller at `place`.
+    #[doc(hidden)]
+    #[inline]
+    pub fn spawn_at<F>(
+        &self,
+        place: &'static Location<'static>,
+        name: Option<Arc<str>>,
+        future: F,
+    ) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
         // SAFETY: `self` keeps the home alive during the call; homes outlive the tasks in their registries (their
         // shutdown waits for an empty registry). The future is Send.
-        unsafe { self.spawn_unchecked(future, Spawn { name, place: Location::caller() }) }
+        unsafe { self.spawn_unchecked(future, Spawn { name, place }) }
     }
 
     /// # Safety

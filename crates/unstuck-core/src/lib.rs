@@ -20,6 +20,7 @@ mod block_on;
 mod context;
 pub mod driver;
 mod error;
+pub mod guard;
 mod handle;
 pub mod job;
 mod local;

@@ -86,8 +86,16 @@ impl LocalLoop {
     /// Spawns a future that need not be `Send`.
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> Task<F::Output> {
+        self.spawn_local_at(Location::caller(), future)
+    }
+
+    fn spawn_local_at<F: Future + 'static>(
+        &self,
+        place: &'static Location<'static>,
+        future: F,
+    ) -> Task<F::Output> {
         // SAFETY: a `LocalLoop` stays on its thread, which is this one, and runs its tasks there alone.
-        unsafe { self.handle().spawn_unchecked(future, Spawn { name: None, place: Location::caller() }) }
+        unsafe { self.handle().spawn_unchecked(future, Spawn { name: None, place }) }
     }
 
     /// Runs the loop until `future` is ready, and gives its value. Other tasks stay as they are then.
@@ -299,11 +307,13 @@ impl Wake for Main {
 /// Panics when no single-threaded loop runs on this thread.
 #[track_caller]
 pub fn spawn_local<F: Future + 'static>(future: F) -> Task<F::Output> {
-    context::with_local(|local| match local {
-        Some(local) => local.spawn_local(future),
+    // Outside the closure: inside, the caller would be this file.
+    let place = Location::caller();
+    match context::with_local(|local| local.map(|local| local.spawn_local_at(place, future))) {
+        Some(task) => task,
         None => panic!(
             "spawn_local() needs a single-threaded loop on this thread: use EventLoop, run_single(..) or \
              #[unstuck::main(flavor = \"single\")], or spawn() if the future is Send"
         ),
-    })
+    }
 }

@@ -22,4 +22,10 @@ pub struct Statistics {
     pub steals: u64,
     /// Times a worker went to sleep since the start; for the single-threaded loop, its turns.
     pub parks: u64,
+    /// Polls since the start that the stall guard found stuck.
+    pub stalls: u64,
+    /// Times the stall guard let another thread work in a stuck worker's place.
+    pub rescues: u64,
+    /// Tasks that the stall guard moved out from behind a stuck poll.
+    pub rescued_tasks: u64,
 }

@@ -86,8 +86,7 @@ impl Laboratory {
         fs::copy(sources().join("Cargo.toml"), member.join("Cargo.toml")).expect("a manifest");
         fs::copy(root.join("Cargo.lock"), home.join("Cargo.lock")).expect("a lock file");
         let workspace = fs::read_to_string(root.join("Cargo.toml")).expect("a workspace");
-        let members = r#"members = ["crates/*", "benches", "examples"]"#;
-        assert!(workspace.contains(members), "the workspace no longer says {members}");
+        let members = workspace.lines().find(|line| line.starts_with("members = ")).expect("it has members");
         let alone = workspace.replace(members, r#"members = ["crates/unstuck-core"]"#);
         fs::write(home.join("Cargo.toml"), alone).expect("a workspace of its own");
         Self { home, cfg: cfg.to_owned() }

@@ -19,10 +19,7 @@ use std::time::Duration;
 pub struct Unavailable(Reason);
 
 #[derive(Debug)]
-#[cfg_attr(
-    not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(unstuck_loom))),
-    allow(dead_code, reason = "one reason is enough there")
-)]
+#[allow(dead_code, reason = "each system has its own reasons")]
 pub(crate) enum Reason {
     Unsupported,
     Gone,

@@ -41,11 +41,6 @@ impl Duty {
         self.0.load(Ordering::Relaxed) == LOST // a hint; `retire` decides
     }
 
-    /// True while a poll of this seat's may be going on.
-    pub(crate) fn is_out(&self) -> bool {
-        matches!(self.0.load(Ordering::Relaxed), WORKING | LOST) // the heartbeat decides
-    }
-
     /// The monitor: this worker is stuck, and another works in its place.
     #[must_use]
     pub(crate) fn mark_lost(&self) -> bool {

@@ -14,11 +14,11 @@ use std::time::Duration;
 
 pub(crate) use beat::{Beat, Sight};
 pub(crate) use duty::Duty;
-pub(crate) use monitor::{Monitor, Watched};
-pub(crate) use probe::ThreadProbe;
+pub(crate) use monitor::{Monitor, Place, Watched};
+pub(crate) use probe::{Look, ThreadProbe};
 
-pub use probe::Class;
-pub use report::StallReport;
+pub use probe::{Call, Class};
+pub use report::{Action, Behind, Helper, Reason, StallReport};
 
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::sync::thread;
@@ -36,15 +36,20 @@ pub enum StallPolicy {
     Rescue,
 }
 
-/// A function that is told of stalls.
-pub type OnStall = Arc<dyn Fn(&StallReport) + Send + Sync>;
+/// Where reports go: called on a thread of its own, one report after the other.
+pub type Sink = Arc<dyn Fn(&StallReport) + Send + Sync>;
+
+/// Writes reports to stderr.
+pub fn to_stderr() -> Sink {
+    report::to_stderr()
+}
 
 /// How the guard is set up.
 #[derive(Clone)]
 pub struct GuardConfig {
     /// What to do about a stall.
     pub policy: StallPolicy,
-    /// A poll that blocks for longer than this is rescued; one that computes, after twice that time. At least 1 ms.
+    /// A poll that blocks for longer than this is rescued; one that computes, half as long again. At least 1 ms.
     pub threshold: Duration,
     /// A stall that lasts this long is reported, and again at 4, 16, 64 … times this.
     pub report_after: Duration,
@@ -53,7 +58,7 @@ pub struct GuardConfig {
     /// How long an added worker stays when it is not needed any more.
     pub keep_alive: Duration,
     /// Told of each report; it runs on a thread of its own.
-    pub on_stall: Option<OnStall>,
+    pub on_stall: Option<Sink>,
 }
 
 impl Default for GuardConfig {
@@ -72,7 +77,11 @@ impl Default for GuardConfig {
 impl GuardConfig {
     /// Workers that may be added beside `workers`.
     pub(crate) fn spare_seats(&self, workers: usize) -> usize {
-        if self.policy == StallPolicy::Rescue { self.max_rescue.unwrap_or_else(|| (4 * workers).min(64)) } else { 0 }
+        if self.policy == StallPolicy::Rescue {
+            self.max_rescue.unwrap_or_else(|| (4 * workers).min(64))
+        } else {
+            0
+        }
     }
 }
 

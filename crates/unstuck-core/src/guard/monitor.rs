@@ -5,19 +5,26 @@
 //! ```text
 //!  the same odd epoch at two ticks ──► suspect: a first look at the thread's clocks
 //!  … for the threshold             ──► stuck: computing, blocked, or only descheduled?
-//!        blocked: rescue now · computing: rescue after twice the threshold · descheduled: the machine is busy, no blame
+//!        blocked: rescue now · computing: rescue after half as long again · descheduled: the machine is busy, no blame
 //!  … at every further tick         ──► move again what a stuck poll has woken meanwhile
 //!  … for `report_after` × 1, 4, 16 ──► report
 //! ```
 //!
-//! It ticks at half the threshold. When it is itself late by more than a tick, the whole process was stopped or starved
-//! (SIGSTOP, a paused machine): then nobody is to blame, and all watches start anew.
+//! # Suspects
+//!
+//! When a thousand tasks of one kind are spawned and each of them blocks, rescue alone is not enough: what was rescued
+//! would wait its turn behind hundreds that block as well. So the monitor remembers the places in the source whose tasks
+//! have stalled lately. Tasks from such a place, when they have to be moved, go to a queue of their own, which workers
+//! serve when there is nothing else to do (and now and then all the same, so that nobody starves).
+//!
+//! It ticks at half the threshold. A stall lasts as long as the ticks that saw it: when the monitor is itself late, the
+//! whole process was stopped or starved (SIGSTOP, a paused machine), and nobody is to blame for that.
 
-use std::sync::Arc;
+use std::panic::Location;
 use std::time::{Duration, Instant};
 
-use super::probe::{Look, classify};
-use super::report::{Action, Behind, Reporter, Schedule, StallReport};
+use super::probe::{Look, classify, lived, process_was_stopped};
+use super::report::{Action, Behind, Helper, Reason, Reporter, Schedule, StallReport};
 use super::{Class, Guard, GuardConfig, Sight, StallPolicy};
 use crate::sync::atomic::Ordering;
 use crate::sync::thread;
@@ -30,8 +37,10 @@ pub(crate) trait Watched {
     fn sight(&self, seat: usize) -> Option<Sight>;
     /// The clocks of a seat's thread.
     fn look(&self, seat: usize) -> Option<Look>;
-    /// Moves what waits behind a stuck poll to where others find it; gives the number of tasks.
-    fn take_from(&self, seat: usize) -> usize;
+    /// Moves what waits behind a stuck poll to where others find it, suspects apart; gives the number of tasks.
+    fn take_from(&self, seat: usize, is_suspect: &dyn Fn(Place) -> bool) -> usize;
+    /// Sets the suspects apart among the tasks that nobody has taken yet.
+    fn sort(&self, is_suspect: &dyn Fn(Place) -> bool);
     /// Sees to the driver if nobody lies in it; true if it had to.
     fn tend_driver(&self) -> bool;
     /// Work waits that no worker has taken.
@@ -39,13 +48,15 @@ pub(crate) trait Watched {
     /// Wakes a sleeping worker; false if none sleeps.
     fn wake_sleeper(&self) -> bool;
     /// Lets another seat work in a stuck one's place; false if that is not possible.
-    fn replace(&self, seat: usize) -> bool;
+    fn replace(&self, seat: usize, epoch: u64) -> bool;
     /// Every worker sleeps.
     fn all_asleep(&self) -> bool;
     /// The scheduler has closed and its last task has ended.
     fn is_over(&self) -> bool;
-    /// Fills in what a report says of the task and its thread.
-    fn describe(&self, seat: usize, sight: Sight, report: &mut StallReport);
+    /// How many seats have been replaced and are not back yet.
+    fn lost(&self) -> usize;
+    /// What a report says of the task and its thread.
+    fn describe(&self, seat: usize, sight: Sight) -> StallReport;
     /// What workers and monitor share.
     fn guard(&self) -> &Guard;
 }
@@ -57,6 +68,35 @@ const LINGER: u32 = 8;
 /// Ticks between two permissions to wake somebody for a slot.
 const REFILL: u32 = 4;
 
+/// A place in the source that spawns tasks.
+pub(crate) type Place = &'static Location<'static>;
+
+/// A place is suspect when its tasks have stalled this often …
+const SUSPICIOUS: u32 = 2;
+
+/// … and the last time no longer ago than this.
+const GRUDGE: Duration = Duration::from_secs(1);
+
+/// The places whose tasks stalled lately.
+#[derive(Default)]
+struct Suspects(Vec<(Place, u32, Instant)>);
+
+impl Suspects {
+    fn note(&mut self, place: Place, now: Instant) {
+        self.0.retain(|&(_, _, last)| now - last < GRUDGE);
+        match self.0.iter_mut().find(|(other, _, _)| *other == place) {
+            Some((_, stalls, last)) => (*stalls, *last) = (*stalls + 1, now),
+            None => self.0.push((place, 1, now)),
+        }
+    }
+
+    fn contain(&self, place: Place, now: Instant) -> bool {
+        self.0
+            .iter()
+            .any(|&(other, stalls, last)| other == place && stalls >= SUSPICIOUS && now - last < GRUDGE)
+    }
+}
+
 /// One seat, as the monitor remembers it.
 #[derive(Default)]
 struct Watch {
@@ -66,13 +106,14 @@ struct Watch {
 /// A poll that was there at two ticks.
 struct Stall {
     epoch: u64,
-    since: Instant,
-    first: Option<(Look, Instant)>,
+    /// The sum of the ticks that saw it: a pause of the whole process does not count.
+    lasted: Duration,
+    /// What its thread was at when it was first seen, and how long the poll had lasted then.
+    first: Option<(Look, Duration)>,
     class: Class,
     counted: bool,
     replaced: bool,
-    moved: usize,
-    timers: bool,
+    behind: Behind,
     reports: Schedule,
 }
 
@@ -82,59 +123,60 @@ pub(crate) struct Monitor<W> {
     config: GuardConfig,
     tick: Duration,
     watches: Vec<Watch>,
-    reporter: Reporter,
+    reporter: Option<Reporter>,
+    suspects: Suspects,
     idle_ticks: u32,
     ticks: u32,
 }
 
 impl<W: Watched> Monitor<W> {
     pub(crate) fn new(watched: W, config: GuardConfig, name: &str) -> Self {
-        let tick = (config.threshold / 2).max(Duration::from_millis(1));
         let watches = (0..watched.seats()).map(|_| Watch::default()).collect();
-        let reporter = Reporter::new(name, config.on_stall.clone());
-        Self { watched, config, tick, watches, reporter, idle_ticks: 0, ticks: 0 }
+        Self {
+            watched,
+            tick: (config.threshold / 2).max(Duration::from_millis(1)),
+            watches,
+            reporter: config.on_stall.clone().map(|sink| Reporter::new(name, sink)),
+            suspects: Suspects::default(),
+            idle_ticks: 0,
+            ticks: 0,
+            config,
+        }
     }
 
     /// Watches until the scheduler is over.
     pub(crate) fn run(mut self) {
         let _ = self.watched.guard().monitor.set(thread::current());
-        let mut last = Instant::now();
         while !self.watched.is_over() {
             if self.idle_ticks >= LINGER {
                 self.watched.guard().refill();
                 let watched = &self.watched;
                 watched.guard().fall_asleep(|| watched.all_asleep() && !watched.is_over());
                 self.idle_ticks = 0;
-                last = Instant::now();
             }
+            let before = Instant::now();
             thread::park_timeout(self.tick);
             let now = Instant::now();
-            if now - last > 3 * self.tick {
-                self.forget_everything();
+            if process_was_stopped(self.tick, now - before) {
+                self.watches.iter_mut().for_each(|watch| watch.stall = None);
             }
-            last = now;
-            self.look_around(now);
+            self.look_around(lived(self.tick, now - before), now);
         }
     }
 
-    fn forget_everything(&mut self) {
-        for watch in &mut self.watches {
-            watch.stall = None;
-        }
-    }
-
-    fn look_around(&mut self, now: Instant) {
+    /// One tick, in which `lived` has passed.
+    fn look_around(&mut self, lived: Duration, now: Instant) {
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks % REFILL == 0 {
             self.watched.guard().refill();
         }
         self.idle_ticks = if self.watched.all_asleep() { self.idle_ticks + 1 } else { 0 };
         for seat in 0..self.watches.len() {
-            self.look_at(seat, now);
+            self.look_at(seat, lived, now);
         }
     }
 
-    fn look_at(&mut self, seat: usize, now: Instant) {
+    fn look_at(&mut self, seat: usize, lived: Duration, now: Instant) {
         let watch = &mut self.watches[seat];
         let Some(sight) = self.watched.sight(seat) else {
             watch.stall = None;
@@ -143,119 +185,98 @@ impl<W: Watched> Monitor<W> {
         let stall = match &mut watch.stall {
             Some(stall) if stall.epoch == sight.epoch => stall,
             none => {
-                *none = Some(Stall::new(sight.epoch, now, self.config.report_after));
+                *none = Some(Stall::new(sight.epoch, self.config.report_after));
                 return;
             }
         };
-        let lasted = now - stall.since;
-        let Some((first, looked)) = stall.first else {
+        stall.lasted += lived;
+        let looked = self.watched.look(seat);
+        let Some((first, at)) = stall.first else {
             // The second tick that finds it here: from now on we want to know what its thread does.
-            stall.first = Some((self.watched.look(seat).unwrap_or_default(), now));
+            stall.first = looked.map(|look| (look, stall.lasted));
+            if looked.is_none() && stall.lasted >= self.config.threshold {
+                self.stuck(seat, sight, now); // the system does not say: it stays Unknown
+            }
             return;
         };
-        if lasted < self.config.threshold {
-            return;
-        }
-        stall.class = match self.watched.look(seat) {
-            Some(look) => classify(&first, &look, now - looked),
-            None => Class::Unknown,
-        };
-        match stall.class {
-            Class::Descheduled => return, // the machine is busy: no blame, and more threads would not help
-            Class::Blocked => {}
-            _ if lasted < 2 * self.config.threshold => return,
-            _ => {}
-        }
-        if !stall.counted {
-            stall.counted = true;
-            self.watched.guard().stalls.fetch_add(1, Ordering::Relaxed); // a counter
-        }
-        let action = if self.config.policy == StallPolicy::Rescue {
-            Self::rescue(&self.watched, seat, stall)
-        } else {
-            Action::OnlyReported
-        };
-        if stall.reports.is_due(lasted) {
-            let mut report = StallReport::new(stall.class, lasted);
-            report.behind = Behind { tasks: stall.moved, timers: stall.timers };
-            report.action = action;
-            self.watched.describe(seat, sight, &mut report);
-            self.reporter.report(report, now);
+        if stall.lasted >= self.config.threshold {
+            stall.class = looked.map_or(Class::Unknown, |look| classify(&first, &look, stall.lasted - at));
+            self.stuck(seat, sight, now);
         }
     }
 
-    /// Sees to it that what waits behind the stuck poll is served by somebody else.
-    fn rescue(watched: &W, seat: usize, stall: &mut Stall) -> Action {
-        let moved = watched.take_from(seat);
-        stall.moved += moved;
-        watched.guard().moved.fetch_add(moved as u64, Ordering::Relaxed); // a counter
-        stall.timers |= watched.tend_driver();
-        if watched.has_work() && !watched.wake_sleeper() && !stall.replaced {
-            stall.replaced = watched.replace(seat);
-            if !stall.replaced {
-                return Action::Saturated;
-            }
-            watched.guard().rescues.fetch_add(1, Ordering::Relaxed); // a counter
+    /// The poll has lasted for the threshold: acts, and reports.
+    fn stuck(&mut self, seat: usize, sight: Sight, now: Instant) {
+        let Some(stall) = &mut self.watches[seat].stall else { return };
+        let patience = match stall.class {
+            Class::Blocked => self.config.threshold,
+            Class::Descheduled => return, // the machine is busy: no blame, and more threads would not help
+            _ => self.config.threshold * 3 / 2,
+        };
+        if stall.lasted < patience {
+            return;
         }
-        match (stall.replaced, stall.moved > 0 || stall.timers) {
-            (true, _) => Action::RescueWorker,
-            (false, true) => Action::IdleWorker,
-            (false, false) => Action::NothingWaited,
+        if !stall.counted {
+            stall.counted = true;
+            self.suspects.note(sight.place, now);
+            self.watched.guard().stalls.fetch_add(1, Ordering::Relaxed); // a counter
         }
+        let action = if self.config.policy == StallPolicy::Rescue {
+            let suspects = &self.suspects;
+            rescue(&self.watched, seat, stall, &|place| suspects.contain(place, now))
+        } else {
+            Action::OnlyReported(Reason::TurnedOff)
+        };
+        let Some(reporter) = &mut self.reporter else { return };
+        if stall.reports.is_due(stall.lasted) {
+            let mut report = self.watched.describe(seat, sight);
+            report.class = stall.class;
+            report.lasted = stall.lasted;
+            report.behind = stall.behind;
+            report.action = action;
+            let _ = reporter.report(move || report, now); // what is left out, the reporter counts
+        }
+    }
+}
+
+/// Sees to it that what waits behind the stuck poll is served by somebody else.
+fn rescue<W: Watched>(
+    watched: &W,
+    seat: usize,
+    stall: &mut Stall,
+    is_suspect: &dyn Fn(Place) -> bool,
+) -> Action {
+    let moved = watched.take_from(seat, is_suspect);
+    watched.sort(is_suspect);
+    stall.behind.tasks += moved;
+    watched.guard().moved.fetch_add(moved as u64, Ordering::Relaxed); // a counter
+    stall.behind.timers_waited |= watched.tend_driver();
+    if watched.has_work() && !watched.wake_sleeper() && !stall.replaced {
+        stall.replaced = watched.replace(seat, stall.epoch);
+        if !stall.replaced {
+            return Action::Saturated { stuck: watched.lost() };
+        }
+        watched.guard().rescues.fetch_add(1, Ordering::Relaxed); // a counter
+    }
+    let moved = stall.behind.tasks;
+    match (stall.replaced, moved > 0 || stall.behind.timers_waited) {
+        (true, _) => Action::Rescued { moved, by: Helper::RescueWorker },
+        (false, true) => Action::Rescued { moved, by: Helper::IdleWorker },
+        (false, false) => Action::OnlyReported(Reason::NothingWaited),
     }
 }
 
 impl Stall {
-    fn new(epoch: u64, since: Instant, report_after: Duration) -> Self {
+    fn new(epoch: u64, report_after: Duration) -> Self {
         Self {
             epoch,
-            since,
+            lasted: Duration::ZERO,
             first: None,
             class: Class::Unknown,
             counted: false,
             replaced: false,
-            moved: 0,
-            timers: false,
+            behind: Behind::default(),
             reports: Schedule::new(report_after),
         }
-    }
-}
-
-impl<T: Watched> Watched for Arc<T> {
-    fn seats(&self) -> usize {
-        T::seats(self)
-    }
-    fn sight(&self, seat: usize) -> Option<Sight> {
-        T::sight(self, seat)
-    }
-    fn look(&self, seat: usize) -> Option<Look> {
-        T::look(self, seat)
-    }
-    fn take_from(&self, seat: usize) -> usize {
-        T::take_from(self, seat)
-    }
-    fn tend_driver(&self) -> bool {
-        T::tend_driver(self)
-    }
-    fn has_work(&self) -> bool {
-        T::has_work(self)
-    }
-    fn wake_sleeper(&self) -> bool {
-        T::wake_sleeper(self)
-    }
-    fn replace(&self, seat: usize) -> bool {
-        T::replace(self, seat)
-    }
-    fn all_asleep(&self) -> bool {
-        T::all_asleep(self)
-    }
-    fn is_over(&self) -> bool {
-        T::is_over(self)
-    }
-    fn describe(&self, seat: usize, sight: Sight, report: &mut StallReport) {
-        T::describe(self, seat, sight, report);
-    }
-    fn guard(&self) -> &Guard {
-        T::guard(self)
     }
 }

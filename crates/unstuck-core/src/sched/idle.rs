@@ -211,7 +211,12 @@ impl Idle {
 
     /// True if every worker sleeps.
     pub(crate) fn all_asleep(&self) -> bool {
-        Counts(self.counts.load(Ordering::SeqCst)).asleep() == self.workers
+        Counts(self.counts.load(Ordering::SeqCst)).asleep() >= self.workers // one order with its changes
+    }
+
+    /// True if somebody searches.
+    pub(crate) fn is_searching(&self) -> bool {
+        Counts(self.counts.load(Ordering::Relaxed)).searching() > 0 // a hint
     }
 
     /// How many workers sleep, for statistics.

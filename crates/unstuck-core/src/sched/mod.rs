@@ -5,6 +5,7 @@
 mod idle;
 mod park;
 mod queue;
+mod seats;
 mod worker;
 
 #[cfg(all(test, unstuck_loom))]
@@ -28,11 +29,12 @@ use self::queue::{Injector, Local, Slot, Stealer};
 pub(crate) use self::worker::Worker;
 use crate::context;
 use crate::driver::Driver;
+use crate::guard::{Beat, Duty, Guard, GuardConfig, ThreadProbe};
 use crate::handle::Handle;
 use crate::metrics::Statistics;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, thread};
-use crate::task::{Home, Registry, Runnable, contained};
+use crate::task::{Home, Registry, Runnable};
 
 /// A function called on each worker thread.
 pub type Hook = Arc<dyn Fn() + Send + Sync>;
@@ -56,6 +58,8 @@ pub struct Config {
     pub on_stop: Option<Hook>,
     /// Called around each worker thread's work.
     pub around: Option<Around>,
+    /// What happens when a poll does not come back.
+    pub guard: GuardConfig,
 }
 
 impl Default for Config {
@@ -67,6 +71,7 @@ impl Default for Config {
             on_start: None,
             on_stop: None,
             around: None,
+            guard: GuardConfig::default(),
         }
     }
 }
@@ -83,15 +88,20 @@ impl fmt::Debug for Config {
 /// Worker threads that run tasks and steal from each other.
 pub struct Scheduler {
     shared: Arc<Shared>,
-    /// The workers' own queues, until their threads start.
-    locals: Mutex<Vec<Local>>,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 /// What all workers share. It is the home of their tasks.
 struct Shared {
+    config: Config,
+    /// A seat for each worker, and behind them seats for workers that the guard adds.
     remotes: Box<[CachePadded<Remote>]>,
+    /// Seats that have ever been occupied: those after them need no look.
+    seats: AtomicUsize,
+    guard: Guard,
     injector: Injector,
+    /// Tasks like some that stalled lately, moved here by the guard: served when there is nothing else to do.
+    suspects: Injector,
     idle: Idle,
     driver: DriverSeat,
     registry: Registry,
@@ -111,6 +121,11 @@ struct Remote {
     /// What others read when they look for work.
     stealer: Stealer,
     parker: Parker,
+    duty: Duty,
+    /// The seat's own queue, while no thread sits here.
+    local: Mutex<Option<Local>>,
+    /// The thread that sits here, as the kernel knows it.
+    probe: Mutex<Option<ThreadProbe>>,
     /// What the worker writes all the time, on a line of its own: a thief that looks at the queue should not take it
     /// away from its owner.
     pulse: CachePadded<Pulse>,
@@ -119,8 +134,8 @@ struct Remote {
 /// How a worker is getting on.
 struct Pulse {
     slot: Slot,
-    /// Polls begun: moves with every poll, so that others see whether the worker is getting on.
-    polls: AtomicU64,
+    /// Moves with every poll, so that others see whether the worker is getting on.
+    beat: Beat,
     steals: AtomicU64,
     parks: AtomicU64,
 }
@@ -132,11 +147,15 @@ impl Scheduler {
     /// Panics when `config.workers` is zero.
     pub fn new(config: &Config, driver: Box<dyn Driver>) -> Self {
         assert!(config.workers > 0, "a runtime needs at least one worker thread: worker_threads(1) or more");
-        let locals: Vec<Local> = (0..config.workers).map(|_| Local::new()).collect();
-        let remotes = locals.iter().map(|local| CachePadded::new(Remote::new(local.stealer()))).collect();
+        let seats = config.workers + config.guard.spare_seats(config.workers);
+        let remotes = (0..seats).map(|seat| CachePadded::new(Remote::new(seat < config.workers))).collect();
         let shared = Arc::new(Shared {
+            config: config.clone(),
             remotes,
+            seats: AtomicUsize::new(config.workers),
+            guard: Guard::new(),
             injector: Injector::new(),
+            suspects: Injector::new(),
             idle: Idle::new(config.workers),
             driver: DriverSeat::new(driver),
             registry: Registry::new(config.workers),
@@ -146,58 +165,26 @@ impl Scheduler {
             alive: Mutex::new(0),
             ended: Condvar::new(),
         });
-        Self { shared, locals: Mutex::new(locals), threads: Mutex::new(Vec::new()) }
+        Self { shared, threads: Mutex::new(Vec::new()) }
     }
 
-    /// Starts the worker threads.
+    /// Starts the worker threads, and the guard's monitor.
     ///
     /// # Errors
     /// Gives the system's error when a thread cannot be made; those made before have ended then.
-    pub fn start(&self, config: &Config) -> io::Result<()> {
-        let locals = std::mem::take(&mut *self.locals.lock());
-        for (index, local) in locals.into_iter().enumerate() {
-            if let Err(error) = self.start_worker(config, index, local) {
-                self.shutdown(None);
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    fn start_worker(&self, config: &Config, index: usize, local: Local) -> io::Result<()> {
-        let mut builder = thread::Builder::new().name(format!("{}-{index}", config.name));
-        if let Some(bytes) = config.stack_size {
-            builder = builder.stack_size(bytes);
-        }
-        let shared = self.shared.clone();
-        let config = config.clone();
-        let local = Mutex::new(Some(local)); // taken once by the closure below, which must be callable by reference
-        *self.shared.alive.lock() += 1;
-        let spawned = builder.spawn(move || {
-            let _gone = Gone(shared.clone());
-            let _entered = context::enter(Handle::new(shared.clone()));
-            let mut body = || {
-                if let Some(local) = local.lock().take() {
-                    hook(config.on_start.as_ref(), "on_thread_start");
-                    Worker::new(shared.clone(), index, local).work();
-                    hook(config.on_stop.as_ref(), "on_thread_stop");
-                }
-            };
-            match &config.around {
-                Some(around) => around(index, &mut body),
-                None => body(),
-            }
+    pub fn start(&self) -> io::Result<()> {
+        let made = (0..self.shared.config.workers).try_for_each(|seat| {
+            self.threads.lock().push(seats::start(&self.shared, seat)?);
+            Ok(())
         });
-        match spawned {
-            Ok(thread) => {
-                self.threads.lock().push(thread);
-                Ok(())
-            }
-            Err(error) => {
-                *self.shared.alive.lock() -= 1;
-                Err(error)
-            }
+        let made = made.and_then(|()| {
+            self.threads.lock().extend(seats::start_monitor(&self.shared)?);
+            Ok(())
+        });
+        if made.is_err() {
+            self.shutdown(None);
         }
+        made
     }
 
     /// Reaches this scheduler from anywhere.
@@ -262,17 +249,20 @@ impl Scheduler {
     pub fn statistics(&self) -> Statistics {
         let shared = &self.shared;
         let sum = |counter: fn(&Pulse) -> &AtomicU64| {
-            shared.remotes.iter().map(|remote| counter(&remote.pulse).load(Ordering::Relaxed)).sum() // display only
+            shared.occupied().iter().map(|remote| counter(&remote.pulse).load(Ordering::Relaxed)).sum() // display only
         };
         Statistics {
-            workers: shared.remotes.len(),
+            workers: shared.config.workers,
             sleeping_workers: shared.idle.asleep(),
             tasks: shared.registry.len(),
-            injected: shared.injector.len(),
-            queued: shared.remotes.iter().map(|remote| remote.stealer.len()).sum(),
-            polls: sum(|pulse| &pulse.polls),
+            injected: shared.injector.len() + shared.suspects.len(),
+            queued: shared.occupied().iter().map(|remote| remote.stealer.len()).sum(),
+            polls: shared.occupied().iter().map(|remote| remote.pulse.beat.polls()).sum(),
             steals: sum(|pulse| &pulse.steals),
             parks: sum(|pulse| &pulse.parks),
+            stalls: shared.guard.stalls.load(Ordering::Relaxed), // display only, as the next two
+            rescues: shared.guard.rescues.load(Ordering::Relaxed),
+            rescued_tasks: shared.guard.moved.load(Ordering::Relaxed),
         }
     }
 }
@@ -284,13 +274,17 @@ impl fmt::Debug for Scheduler {
 }
 
 impl Remote {
-    fn new(stealer: Stealer) -> Self {
+    fn new(working: bool) -> Self {
+        let local = Local::new();
         Self {
-            stealer,
+            stealer: local.stealer(),
             parker: Parker::new(),
+            duty: Duty::new(working),
+            local: Mutex::new(Some(local)),
+            probe: Mutex::new(None),
             pulse: CachePadded::new(Pulse {
                 slot: Slot::new(),
-                polls: AtomicU64::new(0),
+                beat: Beat::new(),
                 steals: AtomicU64::new(0),
                 parks: AtomicU64::new(0),
             }),
@@ -299,6 +293,13 @@ impl Remote {
 }
 
 impl Shared {
+    /// The seats that a thread sits at, or has sat at.
+    #[inline]
+    fn occupied(&self) -> &[CachePadded<Remote>] {
+        // Acquire: pairs with the Release in `seats::add`. An empty seat more or less does no harm.
+        &self.remotes[..self.seats.load(Ordering::Acquire)]
+    }
+
     /// After a push: wakes a sleeper if nobody searches.
     #[inline]
     fn wake_one(&self) {
@@ -307,15 +308,20 @@ impl Shared {
         }
     }
 
+    /// At the end: wakes whoever sleeps, spares and the monitor too.
     fn wake_everyone(&self) {
-        for worker in self.idle.wake_all() {
-            self.remotes[worker].parker.unpark(&self.driver);
+        let _ = self.idle.wake_all();
+        for remote in &self.remotes {
+            remote.parker.unpark(&self.driver);
         }
+        self.guard.wake_monitor();
     }
 
     /// True if a task waits in a queue that others may take from. Slots do not count: their workers are awake.
     fn has_work(&self) -> bool {
-        !self.injector.is_empty() || self.remotes.iter().any(|remote| !remote.stealer.is_empty())
+        !self.injector.is_empty()
+            || !self.suspects.is_empty()
+            || self.occupied().iter().any(|remote| !remote.stealer.is_empty())
     }
 
     /// True once the scheduler has closed and its last task has ended.
@@ -381,22 +387,5 @@ impl Drop for Shared {
 impl Drop for Scheduler {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// Counts a worker thread out, however it ends.
-struct Gone(Arc<Shared>);
-
-impl Drop for Gone {
-    fn drop(&mut self) {
-        *self.0.alive.lock() -= 1;
-        self.0.ended.notify_all();
-    }
-}
-
-/// A hook's panic is reported and goes no further.
-fn hook(hook: Option<&Hook>, name: &str) {
-    if let Some(hook) = hook {
-        contained(name, || hook());
     }
 }

@@ -6,7 +6,7 @@
 #[cfg(all(test, unstuck_loom))]
 mod models;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::driver::{Driver, Park, Unpark};
@@ -21,7 +21,8 @@ const WOKEN: u32 = 3;
 /// The bed of one worker.
 pub(super) struct Parker {
     state: AtomicU32,
-    thread: OnceLock<thread::Thread>,
+    /// The thread that sits here; threads of seats that the guard adds come and go.
+    thread: Mutex<Option<thread::Thread>>,
 }
 
 /// The driver: one worker at a time sleeps in it.
@@ -36,11 +37,10 @@ impl DriverSeat {
         Self { seat: Mutex::new(driver), unparker }
     }
 
-    /// Delivers what is due, if nobody is in the driver anyway.
-    pub(super) fn poll(&self) {
-        if let Some(mut driver) = self.seat.try_lock() {
-            park_in(&mut driver, Park::POLL);
-        }
+    /// Delivers what is due, if nobody is in the driver anyway; true if nobody was.
+    pub(super) fn poll(&self) -> bool {
+        let seat = self.seat.try_lock();
+        seat.map(|mut driver| park_in(&mut driver, Park::POLL)).is_some()
     }
 
     /// Everything sleeps: a paused clock may jump now, so its driver is asked to look again. Others are left alone.
@@ -53,12 +53,12 @@ impl DriverSeat {
 
 impl Parker {
     pub(super) fn new() -> Self {
-        Self { state: AtomicU32::new(AWAKE), thread: OnceLock::new() }
+        Self { state: AtomicU32::new(AWAKE), thread: Mutex::new(None) }
     }
 
     /// The calling thread will sleep here.
     pub(super) fn bind(&self) {
-        let _ = self.thread.set(thread::current());
+        *self.thread.lock() = Some(thread::current());
     }
 
     /// Sleeps until unparked, or until the driver delivered something. At once if unparked since the last time.
@@ -94,6 +94,14 @@ impl Parker {
         self.get_up();
     }
 
+    /// Waits for about `time`, or until unparked, outside the driver.
+    pub(super) fn stand_by(&self, time: Duration) {
+        if self.lie_down(IN_THREAD) {
+            thread::park_timeout(time); // may end early: so be it
+        }
+        self.get_up();
+    }
+
     fn get_up(&self) {
         // Acquire: pairs with the Release in `unpark`; the worker looks at the queues next.
         self.state.swap(AWAKE, Ordering::Acquire);
@@ -109,7 +117,7 @@ impl Parker {
         // Release: pairs with the Acquire in `park`.
         match self.state.swap(WOKEN, Ordering::AcqRel) {
             IN_THREAD => {
-                if let Some(thread) = self.thread.get() {
+                if let Some(thread) = &*self.thread.lock() {
                     thread.unpark();
                 }
             }

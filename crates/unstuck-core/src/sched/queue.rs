@@ -60,6 +60,11 @@ impl Stealer {
         until_decided(|| self.0.steal_batch_and_pop(&to.0))
     }
 
+    /// Takes the first.
+    pub(super) fn steal(&self) -> Option<Runnable> {
+        until_decided(|| self.0.steal())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -79,10 +84,18 @@ impl Injector {
         self.0.push(task);
     }
 
+    /// Takes the first.
+    pub(super) fn steal(&self) -> Option<Runnable> {
+        if self.0.is_empty() {
+            return None; // two loads, before the exchange that an attempt would cost
+        }
+        until_decided(|| self.0.steal())
+    }
+
     /// Moves a batch to `to` and gives the first of it.
     pub(super) fn steal_into(&self, to: &Local) -> Option<Runnable> {
         if self.0.is_empty() {
-            return None; // two loads, before the exchange that an attempt would cost
+            return None; // as above
         }
         until_decided(|| self.0.steal_batch_and_pop(&to.0))
     }

@@ -18,7 +18,7 @@ fn scheduler(workers: usize) -> Scheduler {
 
 fn started(config: &Config) -> Scheduler {
     let scheduler = Scheduler::new(config, Box::new(ThreadDriver::new()));
-    scheduler.start(config).unwrap();
+    scheduler.start().unwrap();
     scheduler
 }
 

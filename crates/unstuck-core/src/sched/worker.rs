@@ -23,6 +23,9 @@ use crate::task::Runnable;
 /// own periods (the number is Go's and tokio's).
 const FAIRNESS: u32 = 61;
 
+/// Every so many fairness turns a suspect (guard/monitor.rs) goes first, so that it is not starved by other work.
+const SUSPECTS: u32 = 8;
+
 /// The slot may be served this often in a row before the queue has a turn: two tasks that wake each other for ever
 /// would otherwise starve the others. Small enough for fairness, large enough not to show in ping-pong.
 const SLOT_STREAK: u32 = 16;
@@ -47,6 +50,7 @@ pub(crate) struct Worker {
     index: usize,
     local: Local,
     tick: Cell<u32>,
+    turn: Cell<u32>,
     streak: Cell<u32>,
     random: Cell<u32>,
     /// When it stole last and how many polls it had begun then, until that theft has been judged.
@@ -60,28 +64,65 @@ impl Worker {
             index,
             local,
             tick: Cell::new(0),
+            turn: Cell::new(0),
             streak: Cell::new(0),
             random: Cell::new(index as u32 * 2 + 1),
             theft: Cell::new(None),
         }
     }
 
-    /// Works until the scheduler has closed and its last task has ended.
-    pub(super) fn work(&self) {
-        self.remote().parker.bind();
-        context::as_worker(self, || {
+    /// Works until the scheduler has closed and its last task has ended, or until nobody needs this worker any more.
+    /// Gives its queue back.
+    pub(super) fn work(self) -> Local {
+        context::as_worker(&self, || {
             loop {
                 while let Some(task) = self.next() {
                     self.run(task);
+                    if self.remote().duty.is_lost() {
+                        break;
+                    }
                 }
-                if self.shared.is_drained() {
+                if self.remote().duty.is_lost() {
+                    if !self.retire() {
+                        return;
+                    }
+                } else if self.shared.is_drained() {
                     return;
-                }
-                if let Some(task) = self.search() {
+                } else if let Some(task) = self.search() {
                     self.run(task);
                 }
             }
         });
+        self.local
+    }
+
+    /// Back from a long poll, and another works in our place: hands over what is here, and waits to be needed. False
+    /// if that never came.
+    fn retire(&self) -> bool {
+        let mut moved = false;
+        while let Some(task) = self.local.pop().or_else(|| self.pulse().slot.take()) {
+            self.shared.injector.push(task);
+            moved = true;
+        }
+        if moved {
+            self.shared.wake_one();
+        }
+        let Remote { duty, parker, .. } = self.remote();
+        duty.retire();
+        let since = Instant::now();
+        loop {
+            if duty.is_working() {
+                return true;
+            }
+            if self.shared.is_drained() {
+                return false;
+            }
+            let left = self.shared.config.guard.keep_alive.saturating_sub(since.elapsed());
+            if left.is_zero() && duty.leave() {
+                return false;
+            }
+            parker.stand_by(left);
+        }
     }
 
     /// True if this worker belongs to `shared`.
@@ -108,15 +149,28 @@ impl Worker {
             if self.shared.idle.seems_lazy() {
                 self.shared.wake_one();
             }
+        } else if self.shared.guard.may_wake_for_slot() {
+            self.wake_for_slot();
+        }
+    }
+
+    /// The task in the slot runs next, unless the present poll does not come back: now and then somebody is woken to see.
+    #[cold]
+    fn wake_for_slot(&self) {
+        if self.shared.idle.seems_lazy() && self.shared.guard.use_permission() {
+            self.shared.wake_one();
         }
     }
 
     /// Runs a task; if it woke itself it goes to the back of the queue.
     #[inline]
     fn run(&self, task: Runnable) {
-        let polls = &self.pulse().polls;
-        polls.store(polls.load(Ordering::Relaxed) + 1, Ordering::Relaxed); // only this worker writes; readers want a rough answer
-        if let Some(task) = task.run() {
+        let beat = &self.pulse().beat;
+        let (id, place) = task.whose();
+        beat.begin(id, place);
+        let again = task.run();
+        beat.end();
+        if let Some(task) = again {
             // Alone in the queue it is served here at once; behind others it may be worth another worker's while. We are
             // awake and see to both, so a glance at the counts will do where a push from outside needs a fence.
             let crowded = !self.local.is_empty();
@@ -153,6 +207,13 @@ impl Worker {
     #[cold]
     fn look_outside(&self) -> Option<Runnable> {
         self.shared.driver.poll();
+        let turn = self.turn.get().wrapping_add(1);
+        self.turn.set(turn);
+        if turn % SUSPECTS == 0 {
+            if let Some(task) = self.shared.suspects.steal() {
+                return Some(task);
+            }
+        }
         self.shared.injector.steal_into(&self.local)
     }
 
@@ -162,9 +223,7 @@ impl Worker {
         let petty = self.was_petty_theft();
         let mut searching = self.shared.idle.start_searching();
         if searching && petty {
-            self.shared.idle.nap(self.index);
-            self.remote().parker.nap(&self.shared.driver, NAP);
-            searching = self.shared.idle.end_nap(self.index) || self.shared.idle.start_searching();
+            searching = self.nap();
         }
         loop {
             if searching {
@@ -174,7 +233,11 @@ impl Worker {
             }
             searching = self.sleep(searching);
             // The driver may have filled the own queue; the searcher's duty passes on then.
-            if !self.local.is_empty() || !self.pulse().slot.is_empty() || self.shared.is_drained() {
+            if !self.local.is_empty()
+                || !self.pulse().slot.is_empty()
+                || self.shared.is_drained()
+                || self.remote().duty.is_lost()
+            {
                 if searching {
                     self.found();
                 }
@@ -186,14 +249,14 @@ impl Worker {
     /// True if the last theft brought tasks that were too short to be worth it.
     fn was_petty_theft(&self) -> bool {
         self.theft.take().is_some_and(|(when, polls)| {
-            let polls = self.pulse().polls.load(Ordering::Relaxed) - polls; // our own counter
+            let polls = self.pulse().beat.polls() - polls; // our own counter
             u32::try_from(polls).is_ok_and(|polls| when.elapsed() < WORTH_STEALING * polls)
         })
     }
 
     /// Sleeps if there is really nothing to do. True if the worker counts as searching afterwards.
     fn sleep(&self, searching: bool) -> bool {
-        match self.shared.idle.sleep(self.index, searching, || self.shared.has_work()) {
+        let searching = match self.shared.idle.sleep(self.index, searching, || self.shared.has_work()) {
             Sleep::Stay => true,
             Sleep::Now { last } => {
                 // Looked at after we joined the sleepers: whoever drains the scheduler later finds us there.
@@ -203,7 +266,19 @@ impl Worker {
                 }
                 self.shared.idle.wake_up(self.index)
             }
-        }
+        };
+        // Also if we only lay down for a moment: the monitor may have seen us there.
+        self.shared.guard.worker_woke();
+        searching
+    }
+
+    /// Sleeps for a moment although there may be work. True if the worker counts as searching afterwards.
+    fn nap(&self) -> bool {
+        self.shared.idle.nap(self.index);
+        self.remote().parker.nap(&self.shared.driver, NAP);
+        let searching = self.shared.idle.end_nap(self.index);
+        self.shared.guard.worker_woke();
+        searching || self.shared.idle.start_searching()
     }
 
     /// Searches until something turns up (then this worker no longer counts as searching) or the rounds are over
@@ -237,19 +312,19 @@ impl Worker {
         if let Some(task) = self.shared.injector.steal_into(&self.local) {
             return Some(task);
         }
-        let remotes = &self.shared.remotes;
+        let remotes = self.shared.occupied();
         let start = self.random() as usize;
         for offset in 0..remotes.len() {
             let victim = (start + offset) % remotes.len();
             if victim != self.index && !remotes[victim].stealer.is_empty() {
                 if let Some(task) = remotes[victim].stealer.steal_into(&self.local) {
                     self.count(&self.pulse().steals);
-                    self.theft.set(Some((Instant::now(), self.pulse().polls.load(Ordering::Relaxed)))); // our own counter
+                    self.theft.set(Some((Instant::now(), self.pulse().beat.polls()))); // our own counter
                     return Some(task);
                 }
             }
         }
-        None
+        self.shared.suspects.steal()
     }
 
     /// Marsaglia's xorshift (2003): so that thieves do not all try the same victim first.
@@ -270,40 +345,36 @@ impl Worker {
 /// Watches the other workers' slots during a search.
 ///
 /// A task in a slot is about to run on a warm core: taking it at once would turn every ping-pong into a quarrel
-/// between two cores. It may be taken when its worker has not begun a new poll for a while: then that worker is busy
-/// with something long. One worker is watched at a time, and only every few rounds, because a look takes the line
-/// away from its owner.
+/// between two cores. It may be taken when its worker has not begun a new poll between two looks: then that worker is
+/// busy with something long. Two looks a search are enough, because a look takes the line away from its owner.
 struct Ages {
     round: u32,
-    victim: usize,
-    polls: Option<u64>,
+    /// Where each worker was at the first look.
+    polls: Vec<u64>,
 }
 
-/// Rounds between two looks at a slot.
-const AGE: u32 = SEARCH_ROUNDS / 4;
+/// The rounds in which a search looks at slots.
+const FIRST_LOOK: u32 = SEARCH_ROUNDS / 4;
+const SECOND_LOOK: u32 = SEARCH_ROUNDS - 1;
 
 impl Ages {
     fn new() -> Self {
-        Self { round: 0, victim: 0, polls: None }
+        Self { round: 0, polls: Vec::new() }
     }
 
     fn aged(&mut self, thief: &Worker) -> Option<Runnable> {
         self.round += 1;
-        if self.round % AGE != 1 {
-            return None;
+        let remotes = thief.shared.occupied();
+        match self.round {
+            FIRST_LOOK => {
+                self.polls.extend(remotes.iter().map(|remote| remote.pulse.beat.polls()));
+                None
+            }
+            SECOND_LOOK => remotes.iter().zip(&self.polls).find_map(|(remote, &polls)| {
+                let stands_still = remote.pulse.beat.polls() == polls;
+                if stands_still { remote.pulse.slot.take() } else { None }
+            }),
+            _ => None,
         }
-        let remotes = &thief.shared.remotes;
-        let pulse = &remotes[self.victim].pulse;
-        let polls = pulse.polls.load(Ordering::Relaxed); // a rough answer is enough: the slot's swap decides
-        if self.polls == Some(polls) && !pulse.slot.is_empty() {
-            return pulse.slot.take();
-        }
-        // It gets on, or has nothing for us: look at the next one.
-        self.victim = (self.victim + 1) % remotes.len();
-        if self.victim == thief.index {
-            self.victim = (self.victim + 1) % remotes.len();
-        }
-        self.polls = Some(remotes[self.victim].pulse.polls.load(Ordering::Relaxed)); // as above
-        None
     }
 }

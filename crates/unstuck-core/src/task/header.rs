@@ -165,6 +165,14 @@ impl Runnable {
         self.0
     }
 
+    /// The task's number and the place that spawned it.
+    #[inline]
+    pub(crate) fn whose(&self) -> (u64, &'static Location<'static>) {
+        // SAFETY: the runnable holds a reference.
+        let header = unsafe { self.0.as_ref() };
+        (header.id, header.place)
+    }
+
     /// For queues that store pointers.
     pub(crate) fn into_raw(self) -> NonNull<Header> {
         ManuallyDrop::new(self).0

@@ -224,19 +224,17 @@ fn a_wake_by_the_poll_itself_is_answered() {
         let task = house.spawn(
             {
                 let (hits, waker) = (hits.clone(), waker.clone());
-                std::future::poll_fn(move |cx| {
-                    match hits.load(Ordering::Relaxed) {
-                        0 => {
-                            *waker.lock().unwrap() = Some(cx.waker().clone());
-                            Poll::Pending
-                        }
-                        1 => {
-                            hits.store(2, Ordering::Relaxed);
-                            cx.waker().wake_by_ref();
-                            Poll::Pending
-                        }
-                        _ => Poll::Ready(()),
+                std::future::poll_fn(move |cx| match hits.load(Ordering::Relaxed) {
+                    0 => {
+                        *waker.lock().unwrap() = Some(cx.waker().clone());
+                        Poll::Pending
                     }
+                    1 => {
+                        hits.store(2, Ordering::Relaxed);
+                        cx.waker().wake_by_ref();
+                        Poll::Pending
+                    }
+                    _ => Poll::Ready(()),
                 })
             },
             &name,
@@ -274,7 +272,11 @@ fn a_cancelled_task_gives_a_value_or_an_error_and_is_dropped_once_where_it_ran()
         hit(&hits, &waker);
         drop(waker);
         let outcome = block_on(task);
-        assert_eq!(*futures.0.lock().unwrap(), [ran_on], "dropped once, by the runner, before the outcome is seen");
+        assert_eq!(
+            *futures.0.lock().unwrap(),
+            [ran_on],
+            "dropped once, by the runner, before the outcome is seen"
+        );
         match outcome {
             Ok(value) => {
                 assert_eq!(outputs.count(), 0);
@@ -371,6 +373,7 @@ fn a_join_that_changes_its_waker_never_hangs() {
 fn who_sees_that_a_task_is_done_sees_what_it_wrote() {
     model(|| {
         let (house, name) = (House::new(1), name());
+        #[allow(clippy::arc_with_non_send_sync)] // loom is the judge of that
         let cell = Arc::new(UnsafeCell::new(0));
         let mut task = house.spawn(
             {

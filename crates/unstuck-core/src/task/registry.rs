@@ -210,6 +210,16 @@ impl Registry {
         self.shards.iter().map(count).sum()
     }
 
+    /// The task with this number, if it is in it.
+    pub(crate) fn find(&self, id: u64) -> Option<TaskRef> {
+        let shard = self.shard(id).lock();
+        let slots = shard.blocks.iter().flat_map(|block| {
+            // SAFETY: blocks on the list are alive under its lock.
+            unsafe { block.as_ref() }.slots.iter()
+        });
+        slots.filter_map(look).find(|task| task.header().id == id)
+    }
+
     /// The tasks in it now. Each shard is looked at by itself.
     pub(crate) fn snapshot(&self) -> Vec<TaskRef> {
         let mut tasks = Vec::new();

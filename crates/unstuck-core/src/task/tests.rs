@@ -10,8 +10,8 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use super::state::State;
 use super::{Task, cancel_inside};
-use crate::LocalLoop;
 use crate::driver::ThreadDriver;
+use crate::{Config, LocalLoop, Scheduler};
 
 fn local() -> LocalLoop {
     LocalLoop::new(Box::new(ThreadDriver::new()))
@@ -90,6 +90,7 @@ fn a_value_is_given_once_and_dropped_once() {
     drop(task);
     assert_eq!(drops.count(), 1);
     drop(value);
+    assert_eq!(drops.count(), 2);
     drop(late);
     assert_eq!(drops.count(), 3);
 }
@@ -441,6 +442,40 @@ fn two_tasks_that_hold_each_other_are_freed_at_shutdown() {
     local.shutdown();
     assert_eq!(drops.count(), 2);
     assert_eq!(Arc::strong_count(&name), 1);
+}
+
+#[test]
+fn tasks_that_wake_each_other_from_their_destructors_end_at_shutdown() {
+    struct WakesAll(Arc<Mutex<Vec<Waker>>>);
+    impl Drop for WakesAll {
+        fn drop(&mut self) {
+            for waker in &*self.0.lock().unwrap() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+    let config = Config { workers: 2, ..Config::default() };
+    let scheduler = Scheduler::new(&config, Box::new(ThreadDriver::new()));
+    scheduler.start(&config).unwrap();
+    let wakers = Arc::new(Mutex::new(Vec::new()));
+    let (polled, was_polled) = std::sync::mpsc::channel();
+    for _ in 0..20 {
+        let (polled, wakes) = (polled.clone(), WakesAll(wakers.clone()));
+        scheduler
+            .handle()
+            .spawn(poll_fn(move |cx| {
+                wakes.0.lock().unwrap().push(cx.waker().clone());
+                polled.send(()).unwrap();
+                Poll::<()>::Pending
+            }))
+            .detach();
+    }
+    for _ in 0..20 {
+        was_polled.recv().unwrap();
+    }
+    assert!(scheduler.shutdown(None));
+    assert_eq!(scheduler.handle().task_count(), 0);
+    wakers.lock().unwrap().clear();
 }
 
 #[test]

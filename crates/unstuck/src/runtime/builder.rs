@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use unstuck_core::guard::{GuardConfig, StallPolicy, StallReport};
 use unstuck_core::{Config, Hook, LocalLoop, Scheduler};
 
 use super::event_loop::EventLoop;
@@ -29,6 +30,7 @@ pub struct Builder {
     pub(super) max_blocking_threads: Option<usize>,
     pub(super) blocking_keep_alive: Option<Duration>,
     pub(super) cpu_threads: Option<usize>,
+    guard: GuardConfig,
     on_start: Option<Hook>,
     on_stop: Option<Hook>,
 }
@@ -46,6 +48,7 @@ impl Builder {
             max_blocking_threads: None,
             blocking_keep_alive: None,
             cpu_threads: None,
+            guard: GuardConfig { policy: StallPolicy::Rescue, ..GuardConfig::default() },
             on_start: None,
             on_stop: None,
         }
@@ -116,6 +119,47 @@ impl Builder {
         self
     }
 
+    /// What happens when a poll does not come back: [`StallPolicy::Rescue`] unless set.
+    ///
+    /// On a [paused](Self::start_paused) clock the guard is off: it measures real time.
+    #[must_use]
+    pub fn stall_guard(mut self, policy: StallPolicy) -> Self {
+        self.guard.policy = policy;
+        self
+    }
+
+    /// How long a poll may block before what waits behind it is served by another thread; a poll that computes may take
+    /// half as long again. 5 ms unless set, 1 ms at least.
+    #[must_use]
+    pub fn stall_threshold(mut self, time: Duration) -> Self {
+        self.guard.threshold = time.max(Duration::from_millis(1));
+        self
+    }
+
+    /// The most threads that the guard may add for workers that are stuck. Four per worker, at most 64, unless set.
+    #[must_use]
+    pub fn max_rescue_threads(mut self, count: usize) -> Self {
+        self.guard.max_rescue = Some(count);
+        self
+    }
+
+    /// How long a thread that the guard added stays when it is not needed any more. 10 s unless set.
+    #[must_use]
+    pub fn rescue_keep_alive(mut self, time: Duration) -> Self {
+        self.guard.keep_alive = time;
+        self
+    }
+
+    /// Called with each [report](StallReport) of a stall, on a thread of its own: at 10 ms, 40 ms, 160 ms … of a stall,
+    /// and no more than 30 a minute. A panic in it is said on stderr and survived.
+    ///
+    /// Unless set, reports go to stderr in [debug mode](crate::debug) and are only counted otherwise.
+    #[must_use]
+    pub fn on_stall(mut self, f: impl Fn(&StallReport) + Send + Sync + 'static) -> Self {
+        self.guard.on_stall = Some(Arc::new(f));
+        self
+    }
+
     /// Switches [debug mode](crate::debug) on or off. It beats the environment, and holds for the whole process.
     #[must_use]
     pub fn debug(self, on: bool) -> Self {
@@ -135,6 +179,7 @@ impl Builder {
         let around: Arc<std::sync::OnceLock<Handle>> = Arc::default();
         let entered = around.clone();
         let config = Config {
+            guard: self.guard(),
             workers: self.worker_threads,
             name: self.thread_name.clone(),
             stack_size: self.thread_stack_size,
@@ -149,7 +194,7 @@ impl Builder {
         let scheduler = Scheduler::new(&config, Box::new(driver));
         let handle = Stack::assemble(&self, scheduler.handle(), time, None)?;
         let _ = around.set(handle.clone());
-        scheduler.start(&config)?;
+        scheduler.start()?;
         Ok(Runtime::new_from(scheduler, handle))
     }
 
@@ -166,6 +211,17 @@ impl Builder {
         let core = LocalLoop::new(Box::new(driver));
         let handle = Stack::assemble(&self, core.handle(), time, Some(core.stopper()))?;
         Ok(EventLoop::from_parts(core, handle))
+    }
+
+    fn guard(&self) -> GuardConfig {
+        let mut guard = self.guard.clone();
+        if self.start_paused {
+            guard.policy = StallPolicy::Off;
+        }
+        if guard.on_stall.is_none() && crate::debug::enabled() {
+            guard.on_stall = Some(unstuck_core::guard::to_stderr());
+        }
+        guard
     }
 
     fn check(&self) -> io::Result<()> {

@@ -34,6 +34,11 @@ fn without_comment(line: &str) -> &str {
     line.find("//").map_or(line, |at| &line[..at])
 }
 
+/// A line without what stands between quotation marks, roughly.
+fn without_text(line: &str) -> String {
+    line.split('"').step_by(2).collect()
+}
+
 /// Every Rust file below `crates/*/FOLDER`.
 fn sources(folder: &str) -> Vec<Source> {
     let root = root();
@@ -63,34 +68,42 @@ fn none(rule: &str, offences: &[String]) {
     assert!(offences.is_empty(), "{rule}\n{}", offences.join("\n"));
 }
 
-/// Files that may use `unsafe`. Whoever adds one brings a reason and a second pair of eyes.
-const UNSAFE: [&str; 12] = [
+/// Files, and folders, that may use `unsafe`. Whoever adds one brings a reason and a second pair of eyes.
+const UNSAFE: [&str; 17] = [
     "crates/unstuck-core/src/context.rs",
+    "crates/unstuck-core/src/guard/beat.rs",
+    "crates/unstuck-core/src/guard/probe.rs",
     "crates/unstuck-core/src/handle.rs",
     "crates/unstuck-core/src/local.rs",
+    "crates/unstuck-core/src/sched/models.rs",
     "crates/unstuck-core/src/sched/queue.rs",
-    "crates/unstuck-core/src/sched/timer_slack.rs",
     "crates/unstuck-core/src/task/handle.rs",
     "crates/unstuck-core/src/task/header.rs",
     "crates/unstuck-core/src/task/mod.rs",
+    "crates/unstuck-core/src/task/models.rs",
     "crates/unstuck-core/src/task/registry.rs",
     "crates/unstuck-core/src/task/state.rs",
+    "crates/unstuck-core/src/task/tests.rs",
     "crates/unstuck-core/src/task/waker.rs",
+    // Reads another thread's stack: registers, signals and maps.
+    "crates/unstuck-stack/src/linux/",
     // A waker whose clone panics cannot be made by safe code.
     "crates/unstuck/tests/all/faults/wakers.rs",
 ];
 
 #[test]
 fn unsafe_code_is_in_the_listed_files_only() {
+    let says = |line: &str| {
+        let code = without_text(line);
+        code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
+    };
     let mut offences = Vec::new();
     for source in sources("src").into_iter().chain(sources("tests")) {
-        let word = concat!("un", "safe");
-        let says = |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|token| token == word);
-        let allows = source.text.contains(concat!("#![allow(un", "safe_code)]"));
-        let first = source.code().find(|(_, line)| says(line));
-        if (allows || first.is_some()) && !UNSAFE.contains(&source.path.as_str()) {
-            offences.push(format!("{}:{}", source.path, first.map_or(1, |(number, _)| number)));
+        if UNSAFE.iter().any(|listed| source.path.starts_with(listed)) {
+            continue;
         }
+        let lines = source.code().filter(|(_, line)| says(line));
+        offences.extend(lines.map(|(number, _)| format!("{}:{number}", source.path)));
     }
     none("unsafe code outside of the list in repository.rs:", &offences);
 }
@@ -101,7 +114,7 @@ fn petals_and_facade_forbid_unsafe_code() {
     for krate in ["unstuck", "unstuck-blocking", "unstuck-cpu", "unstuck-time"] {
         let path = format!("crates/{krate}/src/lib.rs");
         let text = fs::read_to_string(root().join(&path)).unwrap();
-        if !text.contains(concat!("#![forbid(un", "safe_code)]")) {
+        if !text.contains("#![forbid(unsafe_code)]") {
             offences.push(path);
         }
     }
@@ -140,7 +153,7 @@ fn petals_do_not_import_each_other_and_the_core_imports_none_of_them() {
 
 #[test]
 fn no_room_is_longer_than_450_lines() {
-    let long = |source: &Source| source.text.lines().count() > 450;
+    let long = |source: &Source| !source.is_test() && source.text.lines().count() > 450;
     let offences: Vec<_> = sources("src")
         .into_iter()
         .filter(long)
@@ -188,7 +201,7 @@ fn nobody_looks_at_the_wall_clock() {
 }
 
 /// How far above an ordering its comment may stand: a method has one for the steps in it.
-const NEAR: usize = 12;
+const NEAR: usize = 8;
 
 /// A heuristic: a comment of any kind stands on the same line, or a few lines above without a function in between.
 #[test]

@@ -182,6 +182,19 @@ fn a_lost_report_is_told_of_by_the_next_one() {
     assert_eq!(budget.suppressed(), 0);
 }
 
+#[test]
+fn a_storm_after_a_calm_half_minute_makes_no_more_than_thirty_in_any_minute() {
+    let (mut budget, began) = (Budget::default(), Instant::now());
+    let calm = (0..15).map(|stall| ms(stall * 2000));
+    let storm = (0..20_000).map(|stall| ms(30_000 + stall * 6));
+    let made: Vec<Duration> =
+        calm.chain(storm).filter(|&now| matches!(budget.admit(began + now), Admit::Yes { .. })).collect();
+    assert!(made.len() > 60, "{} made", made.len());
+    for window in made.windows(31) {
+        assert!(window[30] - window[0] >= Duration::from_secs(60), "31 reports within a minute");
+    }
+}
+
 /// A sink that passes the reports' task numbers on.
 fn numbers() -> (Sink, Receiver<u64>) {
     let (tell, told) = mpsc::channel();

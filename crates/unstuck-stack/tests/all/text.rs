@@ -1,0 +1,88 @@
+//! What people read: their own functions, and not the runtime's at both ends.
+
+use unstuck_stack::{Frame, render};
+
+use crate::subject::{Flag, Subject};
+
+fn shown(functions: &[&str]) -> Vec<String> {
+    let frames = functions.iter().map(|&function| Frame { function: function.into(), file: None, line: None });
+    let text = render(&frames.collect::<Vec<_>>());
+    text.lines().map(|line| line.split_once(": ").unwrap().1.to_owned()).collect()
+}
+
+#[test]
+fn the_runtime_is_left_out_at_both_ends_but_not_in_between() {
+    let stack = [
+        "unstuck_core::task::yield_now",
+        "<core::pin::Pin<P> as core::future::future::Future>::poll",
+        "shop::checkout::{{closure}}",
+        "unstuck::aio::gather::poll",
+        "shop::main::{{closure}}",
+        "<unstuck_core::task::header::Work<F> as core::future::future::Future>::poll",
+        "<core::panic::unwind_safe::AssertUnwindSafe<F> as core::ops::function::FnOnce<()>>::call_once",
+        "std::panicking::catch_unwind",
+        "__rust_try",
+        "unstuck_core::sched::worker::run",
+        "std::sys::backtrace::__rust_begin_short_backtrace",
+        "<alloc::boxed::Box<F,A> as core::ops::function::FnOnce<Args>>::call_once",
+        "start_thread",
+        "__clone3",
+    ];
+    let theirs = ["shop::checkout::{{closure}}", "unstuck::aio::gather::poll", "shop::main::{{closure}}"];
+    assert_eq!(shown(&stack), theirs);
+}
+
+#[test]
+fn what_the_thread_waits_in_is_shown() {
+    let stack = ["clock_nanosleep", "std::thread::sleep", "shop::slow", "unstuck_core::run", "std::rt::lang_start"];
+    assert_eq!(shown(&stack), stack[..3]);
+}
+
+#[test]
+fn users_own_implementations_of_the_runtimes_traits_are_theirs() {
+    let stack = [
+        "<shop::Driver as unstuck_core::driver::Driver>::park",
+        "<unstuck_core::Handle as shop::Extension>::work",
+        "<shop::Lookup as core::future::future::Future>::poll",
+    ];
+    assert_eq!(shown(&stack), stack);
+    assert_eq!(shown(&["unstuck_core_extras::a", "unstuck_core::b"]), ["unstuck_core_extras::a"]);
+}
+
+#[test]
+fn a_stack_of_nothing_else_is_shown_as_it_is() {
+    let stack = ["unstuck_core::sched::worker::run", "std::panicking::catch_unwind"];
+    assert_eq!(shown(&stack), stack);
+    assert_eq!(render(&[]), "");
+}
+
+#[test]
+fn places_are_short() {
+    let frame = |file: String| Frame { function: "f".into(), file: Some(file), line: Some(3) };
+    let text = render(&[
+        frame(format!("{}/src/shop.rs", std::env::current_dir().unwrap().display())),
+        frame("/rustc/0123456789abcdef/library/std/src/thread/mod.rs".into()),
+        frame("/home/me/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/mio-1.0.3/src/poll.rs".into()),
+        frame("/elsewhere/a.c".into()),
+    ]);
+    let places: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("at ")).collect();
+    assert_eq!(places, ["src/shop.rs:3", "std/src/thread/mod.rs:3", "mio-1.0.3/src/poll.rs:3", "/elsewhere/a.c:3"]);
+}
+
+#[inline(never)]
+fn the_users_function(stop: &Flag) {
+    stop.wait();
+}
+
+#[test]
+fn names_are_demangled_and_come_with_file_and_line() {
+    let subject = Subject::new(the_users_function);
+    subject.wait_until_in("the_users_function");
+    let frames = subject.frames();
+    let frame = frames.iter().find(|frame| frame.function == "all::text::the_users_function").expect("found above");
+    assert!(frame.file.as_deref().unwrap().ends_with("tests/all/text.rs"), "{frame:?}");
+    assert!(frame.line.is_some());
+    let text = render(&frames);
+    assert!(text.contains("all::text::the_users_function\n"), "{text}");
+    assert!(!text.contains("start_thread") && !text.contains("__rust_begin_short_backtrace"), "{text}");
+}
