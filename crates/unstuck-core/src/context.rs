@@ -237,7 +237,7 @@ where
     // Outside the closure: inside, the caller would be this file.
     let place = Location::caller();
     match with_home(|home| home.map(|home| home.spawn_at(place, None, future))) {
-        Some(task) => task,
+        Some(spawned) => spawned.task(),
         None => no_runtime("spawn"),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::block_on;
 use crate::context::{self, EnterGuard};
-use crate::task::{self, Home, Spawn, Task, TaskRef};
+use crate::task::{self, Home, Spawn, Spawned, Task, TaskRef};
 
 /// Reaches a scheduler or a single-threaded loop from any thread.
 ///
@@ -43,18 +43,17 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.spawn_at(Location::caller(), name, future)
+        self.spawn_at(Location::caller(), name, future).task()
     }
 
     /// Spawns `future` on behalf of a caller at `place`.
-    #[doc(hidden)]
     #[inline]
-    pub fn spawn_at<F>(
+    pub(crate) fn spawn_at<F>(
         &self,
         place: &'static Location<'static>,
         name: Option<Arc<str>>,
         future: F,
-    ) -> Task<F::Output>
+    ) -> Spawned<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
@@ -71,7 +70,7 @@ impl Handle {
         &self,
         future: F,
         how: Spawn,
-    ) -> Task<F::Output> {
+    ) -> Spawned<F::Output> {
         // SAFETY: see `spawn_named`; the rest is the caller's promise.
         unsafe { task::spawn(NonNull::from(&*self.home), future, how) }
     }

@@ -22,10 +22,11 @@ use crate::block_on::refuse_inside;
 use crate::context;
 use crate::driver::{Driver, Park, Unpark};
 use crate::handle::Handle;
+use crate::job::contain;
 use crate::metrics::Statistics;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, thread};
-use crate::task::{Home, Registry, Runnable, Spawn, Task, contained};
+use crate::task::{Home, Registry, Runnable, Spawn, Spawned, Task};
 
 /// A single-threaded loop. It stays on the thread that made it, and so may run futures that are not `Send`.
 pub struct LocalLoop {
@@ -86,14 +87,14 @@ impl LocalLoop {
     /// Spawns a future that need not be `Send`.
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> Task<F::Output> {
-        self.spawn_local_at(Location::caller(), future)
+        self.spawn_local_at(Location::caller(), future).task()
     }
 
     fn spawn_local_at<F: Future + 'static>(
         &self,
         place: &'static Location<'static>,
         future: F,
-    ) -> Task<F::Output> {
+    ) -> Spawned<F::Output> {
         // SAFETY: a `LocalLoop` stays on its thread, which is this one, and runs its tasks there alone.
         unsafe { self.handle().spawn_unchecked(future, Spawn { name: None, place }) }
     }
@@ -214,7 +215,7 @@ impl LocalLoop {
         // A push from outside after this look leaves its token with the driver, which then returns at once.
         let idle = self.ready.borrow().is_empty() && self.shared.remote.lock().is_empty();
         let park = if idle { Park { limit: None, quiescent: true } } else { Park::POLL };
-        contained("the driver", || self.driver.borrow_mut().park(park));
+        contain("the driver", || self.driver.borrow_mut().park(park));
     }
 }
 
@@ -310,7 +311,7 @@ pub fn spawn_local<F: Future + 'static>(future: F) -> Task<F::Output> {
     // Outside the closure: inside, the caller would be this file.
     let place = Location::caller();
     match context::with_local(|local| local.map(|local| local.spawn_local_at(place, future))) {
-        Some(task) => task,
+        Some(spawned) => spawned.task(),
         None => panic!(
             "spawn_local() needs a single-threaded loop on this thread: use EventLoop, run_single(..) or \
              #[unstuck::main(flavor = \"single\")], or spawn() if the future is Send"

@@ -27,6 +27,7 @@ pub(crate) fn capture(_thread: u64, _limit: Duration) -> Result<Capture, Unavail
     Err(Reason::Unsupported.into())
 }
 
+#[cfg_attr(test, allow(dead_code, reason = "there is none to try it on"))]
 impl Capture {
     pub(crate) fn unwind(&self) -> Vec<usize> {
         match *self {}

@@ -47,19 +47,19 @@
 mod models;
 
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicUsize, Ordering, fence};
+use crate::sync::atomic::{AtomicU64, Ordering, fence};
 
-const ONE_SEARCHING: usize = 1;
-const ONE_ASLEEP: usize = 1 << 16;
-const ONE_NAPPING: usize = 1 << 32;
+const ONE_SEARCHING: u64 = 1;
+const ONE_ASLEEP: u64 = 1 << 16;
+const ONE_NAPPING: u64 = 1 << 32;
 
 /// Who searches and who sleeps.
 pub(crate) struct Idle {
     /// Searching workers in the low 16 bits, sleeping ones above, and of those the napping ones above that.
-    counts: AtomicUsize,
+    counts: AtomicU64,
     /// The sleepers, the one that fell asleep last at the end: its core's caches are the warmest.
     sleepers: Mutex<Vec<usize>>,
-    workers: usize,
+    workers: u64,
 }
 
 /// What became of a worker that wanted to sleep.
@@ -73,26 +73,28 @@ pub(crate) enum Sleep {
 }
 
 #[derive(Clone, Copy)]
-struct Counts(usize);
+struct Counts(u64);
 
 impl Counts {
-    fn searching(self) -> usize {
+    fn searching(self) -> u64 {
         self.0 & (ONE_ASLEEP - 1)
     }
 
-    fn asleep(self) -> usize {
+    fn asleep(self) -> u64 {
         (self.0 / ONE_ASLEEP) & (ONE_ASLEEP - 1)
     }
 
-    fn napping(self) -> usize {
+    fn napping(self) -> u64 {
         self.0 / ONE_NAPPING
     }
 }
 
 impl Idle {
     pub(crate) fn new(workers: usize) -> Self {
+        let room = Vec::with_capacity(workers);
+        let workers = workers as u64;
         assert!(workers < ONE_ASLEEP, "{workers} workers do not fit the counts");
-        Self { counts: AtomicUsize::new(0), sleepers: Mutex::new(Vec::with_capacity(workers)), workers }
+        Self { counts: AtomicU64::new(0), sleepers: Mutex::new(room), workers }
     }
 
     /// After a push: the sleeper that must be unparked, if any. It counts as searching from now on.
@@ -100,6 +102,13 @@ impl Idle {
     pub(crate) fn wake_one(&self) -> Option<usize> {
         fence(Ordering::SeqCst); // P2: pairs with S2 and with the fence in `stop_searching`
         self.pick()
+    }
+
+    /// After a push of a worker to its own queue: as [`wake_one`](Self::wake_one), but who only naps is left alone.
+    #[inline]
+    pub(crate) fn wake_one_for_worker(&self) -> Option<usize> {
+        fence(Ordering::SeqCst); // P2: as above
+        if self.seems_lazy() { self.pick_slowly() } else { None }
     }
 
     /// A glance: somebody sleeps, and not for a nap, and nobody searches. May be wrong; for callers that are awake and
@@ -137,8 +146,10 @@ impl Idle {
     pub(crate) fn wake_all(&self) -> Vec<usize> {
         let mut sleepers = self.sleepers.lock();
         let woken = std::mem::take(&mut *sleepers);
-        self.counts
-            .fetch_add(ONE_SEARCHING.wrapping_sub(ONE_ASLEEP).wrapping_mul(woken.len()), Ordering::SeqCst); // as above
+        self.counts.fetch_add(
+            ONE_SEARCHING.wrapping_sub(ONE_ASLEEP).wrapping_mul(woken.len() as u64),
+            Ordering::SeqCst,
+        ); // as above
         woken
     }
 
@@ -221,6 +232,6 @@ impl Idle {
 
     /// How many workers sleep, for statistics.
     pub(crate) fn asleep(&self) -> usize {
-        Counts(self.counts.load(Ordering::Relaxed)).asleep() // display only
+        Counts(self.counts.load(Ordering::Relaxed)).asleep() as usize // display only; below 2^16
     }
 }

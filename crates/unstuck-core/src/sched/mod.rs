@@ -308,6 +308,14 @@ impl Shared {
         }
     }
 
+    /// After a worker's push to its own queue: as `wake_one`, but who only naps is left alone.
+    #[inline]
+    fn wake_one_for_worker(&self) {
+        if let Some(worker) = self.idle.wake_one_for_worker() {
+            self.remotes[worker].parker.unpark(&self.driver);
+        }
+    }
+
     /// At the end: wakes whoever sleeps, spares and the monitor too.
     fn wake_everyone(&self) {
         let _ = self.idle.wake_all();
@@ -351,6 +359,17 @@ impl Home for Shared {
                 self.wake_one();
                 // Release: pairs with the Acquire in `Drop`. Nothing of `self` is touched afterwards.
                 self.submitting.fetch_sub(1, Ordering::Release);
+            }
+        });
+    }
+
+    #[inline]
+    fn submit_new(&self, task: Runnable) {
+        context::with_worker(|worker| match worker {
+            Some(worker) if worker.belongs_to(self) => worker.push(task),
+            _ => {
+                self.injector.push(task);
+                self.wake_one();
             }
         });
     }

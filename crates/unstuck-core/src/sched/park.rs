@@ -129,5 +129,5 @@ impl Parker {
 
 /// A driver wakes wakers of any origin: their panics stay here.
 fn park_in(driver: &mut Box<dyn Driver>, park: Park) {
-    crate::task::contained("the driver", || driver.park(park));
+    crate::job::contain("the driver", || driver.park(park));
 }

@@ -39,7 +39,7 @@ fn scheduler(workers: usize) -> Scheduler {
 fn scheduler_in(workers: usize, driver: Box<dyn Driver>) -> Scheduler {
     let config = super::Config { workers, ..super::Config::default() };
     let scheduler = Scheduler::new(&config, driver);
-    scheduler.start(&config).unwrap();
+    scheduler.start().unwrap();
     dawdle();
     scheduler
 }

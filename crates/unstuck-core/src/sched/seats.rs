@@ -7,13 +7,12 @@ use std::time::Duration;
 use super::{Config, Hook, Remote, Shared, Worker};
 use crate::context;
 use crate::guard::{
-    Action, Behind, Class, Guard, Look, Monitor, Place, Reason, Sight, StallPolicy, StallReport, ThreadProbe,
-    Watched,
+    Class, Guard, Look, Monitor, Place, Sight, StallPolicy, StallReport, ThreadProbe, Watched,
 };
 use crate::handle::Handle;
+use crate::job::contain;
 use crate::sync::atomic::Ordering;
 use crate::sync::thread;
-use crate::task::contained;
 
 /// Starts a worker thread at a seat that is on duty.
 pub(super) fn start(shared: &Arc<Shared>, seat: usize) -> io::Result<thread::JoinHandle<()>> {
@@ -90,7 +89,7 @@ fn sit(shared: &Arc<Shared>, seat: usize) {
 /// A hook's panic is reported and goes no further.
 fn hook(hook: Option<&Hook>, name: &str) {
     if let Some(hook) = hook {
-        contained(name, || hook());
+        contain(name, || hook());
     }
 }
 

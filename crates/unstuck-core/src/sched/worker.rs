@@ -146,9 +146,7 @@ impl Worker {
     pub(super) fn push(&self, task: Runnable) {
         if let Some(displaced) = self.pulse().slot.put(task) {
             self.local.push(displaced);
-            if self.shared.idle.seems_lazy() {
-                self.shared.wake_one();
-            }
+            self.shared.wake_one_for_worker();
         } else if self.shared.guard.may_wake_for_slot() {
             self.wake_for_slot();
         }

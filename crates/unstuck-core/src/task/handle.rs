@@ -10,11 +10,12 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::header::{Header, contained, discard_outcome, drop_refs, take_outcome};
+use super::header::{Header, discard_outcome, drop_refs, take_outcome};
 use super::state::{Cancel, Let};
 use super::waker::submit;
 use crate::context;
 use crate::error::JoinError;
+use crate::job::contain;
 
 /// A spawned task. Awaiting it gives its result.
 ///
@@ -191,7 +192,7 @@ unsafe fn drop_handle(task: &TaskRef) {
         Let::Detached { waiter: true } => {
             // SAFETY: `drop_handle` took WAITER away before the task completed: the field is ours (rule 3).
             let waker = unsafe { task.header().take_waiter() };
-            contained("a waker", || drop(waker));
+            contain("a waker", || drop(waker));
         }
         // SAFETY: complete, and the handle owns the outcome (rule 2).
         Let::Finished => unsafe { discard_outcome(task.0) },

@@ -8,8 +8,8 @@ use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::ptr::NonNull;
-use std::sync::{Arc, OnceLock};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::registry::{Filed, Registry};
@@ -17,6 +17,8 @@ use super::state::{Pause, Start, State};
 use super::waker;
 use crate::context;
 use crate::error::{JoinError, Origin};
+use crate::job::contain;
+use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::{Mutex, UnsafeCell};
 
 /// Where tasks live: it knows all of its tasks and runs those that are ready.
@@ -25,6 +27,11 @@ use crate::sync::{Mutex, UnsafeCell};
 pub(crate) trait Home: Send + Sync {
     /// A task became ready: run it soon. Called from any thread.
     fn submit(&self, task: Runnable);
+
+    /// As `submit`, for a new task: the caller keeps the home alive.
+    fn submit_new(&self, task: Runnable) {
+        self.submit(task);
+    }
 
     /// The tasks that live here.
     fn registry(&self) -> &Registry;
@@ -51,8 +58,8 @@ pub(crate) struct Header {
     pub(super) filed: UnsafeCell<Filed>,
     /// The waker that the handle left (rule 3).
     waiter: UnsafeCell<Option<Waker>>,
-    /// What few tasks have.
-    extra: OnceLock<Box<Extra>>,
+    /// What few tasks have: null, or a box that belongs to the task.
+    extra: AtomicPtr<Extra>,
 }
 
 /// What few tasks have, allocated on demand.
@@ -100,10 +107,10 @@ pub(super) fn allocate<F: Future>(
     name: Option<Arc<str>>,
     place: &'static Location<'static>,
 ) -> NonNull<Header> {
-    let extra = OnceLock::new();
-    if name.is_some() {
-        let _ = extra.set(Box::new(Extra { name: Mutex::new(name) }));
-    }
+    let extra = match name {
+        None => ptr::null_mut(),
+        name => Box::into_raw(Box::new(Extra { name: Mutex::new(name) })),
+    };
     let cell = Box::new(Cell {
         header: Header {
             state: State::new(),
@@ -121,11 +128,21 @@ pub(super) fn allocate<F: Future>(
             place,
             filed: UnsafeCell::new(Filed::NOWHERE),
             waiter: UnsafeCell::new(None),
-            extra,
+            extra: AtomicPtr::new(extra),
         },
         stage: UnsafeCell::new(Stage::Future(future)),
     });
     NonNull::from(Box::leak(cell)).cast()
+}
+
+impl Drop for Header {
+    fn drop(&mut self) {
+        let extra = self.extra.load(Ordering::Relaxed); // the last reference: nobody else is here
+        if !extra.is_null() {
+            // SAFETY: made by `allocate` or `set_name` from a box, and dropped here only.
+            drop(unsafe { Box::from_raw(extra) });
+        }
+    }
 }
 
 /// The right and the duty to run a task once: there is at most one per task at any time.
@@ -203,11 +220,26 @@ impl fmt::Debug for Runnable {
 
 impl Header {
     pub(super) fn name(&self) -> Option<Arc<str>> {
-        self.extra.get()?.name.lock().clone()
+        let extra = self.extra.load(Ordering::Acquire); // pairs with the Release in `set_name`
+        // SAFETY: null or a box that goes with the task, which the caller holds a reference on.
+        unsafe { extra.as_ref() }?.name.lock().clone()
     }
 
     pub(super) fn set_name(&self, name: Arc<str>) {
-        *self.extra.get_or_init(Box::default).name.lock() = Some(name);
+        if self.extra.load(Ordering::Acquire).is_null() {
+            let new = Box::into_raw(Box::<Extra>::default());
+            // Release: pairs with the Acquire in `name`.
+            let put = self.extra.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire);
+            if put.is_err() {
+                // SAFETY: somebody else was faster, and nobody has seen ours.
+                drop(unsafe { Box::from_raw(new) });
+            }
+        }
+        let extra = self.extra.load(Ordering::Acquire); // not null any more, and never again
+        // SAFETY: as in `name`.
+        if let Some(extra) = unsafe { extra.as_ref() } {
+            *extra.name.lock() = Some(name);
+        }
     }
 
     pub(super) fn origin(&self) -> Origin {
@@ -347,14 +379,14 @@ unsafe fn discard<F: Future>(ptr: NonNull<Header>) {
     // SAFETY: as in `take`.
     let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
     // SAFETY: the caller owns the outcome (rule 2).
-    contained("a task's result", || cell.stage.with_mut(|stage| unsafe { *stage = Stage::Taken }));
+    contain("a task's result", || cell.stage.with_mut(|stage| unsafe { *stage = Stage::Taken }));
 }
 
 unsafe fn free<F: Future>(ptr: NonNull<Header>) {
     // SAFETY: made by `allocate::<F>` from a box, and no reference is left.
     let cell = unsafe { Box::from_raw(ptr.cast::<Cell<F>>().as_ptr()) };
     // A waker that was left too late may still lie here, and its destructor is the user's.
-    contained("a waker", || drop(cell));
+    contain("a waker", || drop(cell));
 }
 
 impl<F: Future> Cell<F> {
@@ -420,19 +452,9 @@ impl<F: Future> Cell<F> {
         if completed.waiter {
             // SAFETY: complete with WAITER set: the field is ours (rule 3).
             if let Some(waker) = unsafe { self.header.take_waiter() } {
-                contained("a waker", || waker.wake());
+                contain("a waker", || waker.wake());
             }
         }
-    }
-}
-
-/// Runs something of the user's that must not unwind into the runtime.
-pub(crate) fn contained(what: &str, f: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        let text = crate::error::message(payload.as_ref()).unwrap_or("(the payload is not text)").to_owned();
-        // The payload's own destructor may panic as well.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-        eprintln!("unstuck: {what} panicked while it was dropped or woken: {text}");
     }
 }
 
@@ -447,7 +469,7 @@ pub(super) const ID_BLOCK: u64 = 1024;
 /// A number no other task of this process has.
 #[inline]
 pub(super) fn next_id() -> u64 {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::AtomicU64; // not a protocol, and a model cannot have it in a static
     static NEXT: AtomicU64 = AtomicU64::new(0);
     IDS.with(|ids| {
         let mut id = ids.get();

@@ -20,7 +20,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 pub use handle::{Orphan, Task, TaskId, TaskRef, cancel_inside};
-pub(crate) use header::{Header, Home, Runnable, contained};
+pub(crate) use header::{Header, Home, Runnable};
 pub(crate) use registry::Registry;
 
 /// How a task is spawned: its name and the place that spawned it.
@@ -32,15 +32,30 @@ pub(crate) struct Spawn {
 /// Futures larger than this are boxed by themselves first: the task is then moved around by pointer.
 const LARGE: usize = 16 * 1024;
 
-/// Makes a task of `future` at `home` and submits it. If the home has closed, the future is dropped and the handle
-/// resolves to an error at once.
+/// A new task, and its runnable if the home has closed.
+#[must_use]
+pub(crate) struct Spawned<T>(Task<T>, Option<Runnable>);
+
+impl<T> Spawned<T> {
+    /// The task's handle. If the home has closed, the future is dropped here: its destructor is the user's, so nothing
+    /// may be borrowed or locked.
+    #[inline]
+    pub(crate) fn task(self) -> Task<T> {
+        if let Some(refused) = self.1 {
+            refused.refuse();
+        }
+        self.0
+    }
+}
+
+/// Makes a task of `future` at `home` and submits it, unless the home has closed.
 ///
 /// # Safety
 /// Rules 1 and 5: the home outlives every task in its registry, and runs `future` on one thread only unless it (and
 /// its output) may cross threads.
 #[allow(unsafe_code)]
 #[inline]
-pub(crate) unsafe fn spawn<F: Future>(home: NonNull<dyn Home>, future: F, how: Spawn) -> Task<F::Output> {
+pub(crate) unsafe fn spawn<F: Future>(home: NonNull<dyn Home>, future: F, how: Spawn) -> Spawned<F::Output> {
     let Spawn { name, place } = how;
     let id = header::next_id();
     let header = if size_of::<F>() > LARGE {
@@ -53,11 +68,10 @@ pub(crate) unsafe fn spawn<F: Future>(home: NonNull<dyn Home>, future: F, how: S
     unsafe {
         let runnable = Runnable::new(header);
         let task = Task::from_raw(header);
-        if home.as_ref().registry().insert(runnable.header()) {
-            home.as_ref().submit(runnable);
-        } else {
-            runnable.refuse();
+        if !home.as_ref().registry().insert(runnable.header()) {
+            return Spawned(task, Some(runnable));
         }
-        task
+        home.as_ref().submit_new(runnable);
+        Spawned(task, None)
     }
 }

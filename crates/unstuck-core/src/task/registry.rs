@@ -3,12 +3,12 @@
 //!
 //! # How it is built
 //!
-//! A task's place in the registry is a *slot*, a pointer in a *block* of 32. Blocks are filled once, from front to
+//! A task's place in the registry is a *slot*, a pointer in a *block* of 61. Blocks are filled once, from front to
 //! back, and freed when the last of their tasks has ended. Each thread files its tasks in a *shard*, which knows the
 //! block being filled and all blocks that are still in use.
 //!
 //! ```text
-//!  shard (lock) ──► filling ──► block: used 3 of 32, live …
+//!  shard (lock) ──► filling ──► block: used 3 of 61, live …
 //!               └─► blocks       slots: task · task · (ended) · …
 //! ```
 //!
@@ -33,9 +33,10 @@ use super::header::{Header, ID_BLOCK};
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sync::{Mutex, hint};
 
-/// Slots in a block. Larger ones cost fewer allocations; smaller ones waste less when one task outlives the others.
+/// Slots in a block, which with its three counters fills eight cache lines. Larger ones cost fewer allocations; smaller
+/// ones waste less when one task outlives the others.
 #[cfg(not(any(unstuck_loom, unstuck_shuttle)))]
-const SLOTS: usize = 32;
+const SLOTS: usize = 61;
 /// A model wants to fill and free blocks within its few steps.
 #[cfg(any(unstuck_loom, unstuck_shuttle))]
 const SLOTS: usize = 2;
@@ -68,23 +69,38 @@ struct Shard {
     closed: bool,
 }
 
+#[repr(align(64))] // room for a slot's number in the low bits of a pointer to it, see `Filed`
 struct Block {
     slots: [AtomicPtr<Header>; SLOTS],
     /// Slots filled so far; under the shard's lock.
     used: AtomicUsize,
     /// Slots not yet emptied. Those not yet filled count, so that a block being filled is never dead.
     live: AtomicUsize,
+    /// Its index in the shard's list; under the shard's lock.
+    at: AtomicUsize,
 }
 
-/// Where a task is filed.
+/// Where a task is filed: its block, and in the low six bits its slot.
 #[derive(Clone, Copy)]
-pub(super) struct Filed {
-    block: *const Block,
-    slot: usize,
-}
+pub(super) struct Filed(*const Block);
+
+const _: () =
+    assert!(SLOTS <= 64, "a slot's number must fit the bits that the block's alignment leaves free");
 
 impl Filed {
-    pub(super) const NOWHERE: Filed = Filed { block: ptr::null(), slot: 0 };
+    pub(super) const NOWHERE: Filed = Filed(ptr::null());
+
+    fn new(block: NonNull<Block>, slot: usize) -> Self {
+        Self(block.as_ptr().cast_const().map_addr(|address| address | slot))
+    }
+
+    fn block(self) -> *const Block {
+        self.0.map_addr(|address| address & !63)
+    }
+
+    fn slot(self) -> usize {
+        self.0.addr() & 63
+    }
 }
 
 // SAFETY: the pointers are to blocks, which the registry owns, and to tasks, on which it holds references; both are
@@ -133,7 +149,7 @@ impl Registry {
             shard.filling = None;
         }
         // SAFETY: only the caller knows the task yet; later readers come through the queue it is about to enter.
-        header.filed.with_mut(|filed| unsafe { *filed = Filed { block: block.as_ptr(), slot } });
+        header.filed.with_mut(|filed| unsafe { *filed = Filed::new(block, slot) });
         filling.slots[slot].store(task.as_ptr(), Ordering::Release); // pairs with the Acquire in `look`
         true
     }
@@ -149,7 +165,7 @@ impl Registry {
         let (block, slot, id) = unsafe {
             let header = task.as_ref();
             let filed = header.filed.with(|filed| *filed);
-            (filed.block, filed.slot, header.id)
+            (filed.block(), filed.slot(), header.id)
         };
         // SAFETY: a block lives as long as one of its slots is filled, and ours is.
         let Block { slots, live, .. } = unsafe { &*block };
@@ -167,7 +183,8 @@ impl Registry {
     #[cold]
     fn free_block(&self, id: u64, block: *const Block) -> bool {
         let mut shard = self.shard(id).lock();
-        shard.blocks.retain(|&other| other.as_ptr().cast_const() != block);
+        // SAFETY: still on the list, so alive.
+        shard.unlist(unsafe { &*block });
         let closed = shard.closed;
         drop(shard);
         // SAFETY: `live` is zero: every slot was filled and emptied, or given up by `close`; it is off the list, so no
@@ -188,7 +205,8 @@ impl Registry {
             let unused = unsafe { SLOTS - block.as_ref().used.load(Ordering::Relaxed) }; // under the lock
             // SAFETY: as above. Orderings as in `remove`.
             if unsafe { block.as_ref().live.fetch_sub(unused, Ordering::AcqRel) } == unused {
-                guard.blocks.retain(|&other| other != block);
+                // SAFETY: as above.
+                guard.unlist(unsafe { block.as_ref() });
                 // SAFETY: as in `free_block`.
                 drop(unsafe { Box::from_raw(block.as_ptr()) });
             }
@@ -241,10 +259,23 @@ impl Shard {
             slots: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             used: AtomicUsize::new(0),
             live: AtomicUsize::new(SLOTS),
+            at: AtomicUsize::new(self.blocks.len()),
         })));
         self.filling = Some(block);
         self.blocks.push(block);
         block
+    }
+}
+
+impl Shard {
+    /// Takes a block off the list; the last one moves to its place.
+    fn unlist(&mut self, block: &Block) {
+        let at = block.at.load(Ordering::Relaxed); // under the lock, as below
+        self.blocks.swap_remove(at);
+        if let Some(moved) = self.blocks.get(at) {
+            // SAFETY: on the list, so alive.
+            unsafe { moved.as_ref() }.at.store(at, Ordering::Relaxed);
+        }
     }
 }
 

@@ -456,7 +456,7 @@ fn tasks_that_wake_each_other_from_their_destructors_end_at_shutdown() {
     }
     let config = Config { workers: 2, ..Config::default() };
     let scheduler = Scheduler::new(&config, Box::new(ThreadDriver::new()));
-    scheduler.start(&config).unwrap();
+    scheduler.start().unwrap();
     let wakers = Arc::new(Mutex::new(Vec::new()));
     let (polled, was_polled) = std::sync::mpsc::channel();
     for _ in 0..20 {

@@ -84,12 +84,13 @@ fn askers_take_turns_and_get_the_stack_they_asked_for() {
     first.wait_until_in("first_place");
     second.wait_until_in("second_place");
     let ask = |subject: &Subject, theirs: &str, others: &str| {
+        let mut seen = 0;
         for _ in 0..500 {
             let frames = subject.frames();
             assert!(!names(&frames, others), "{frames:?}");
-            // `wait` calls into the kernel and back; hardly a capture misses the function below.
-            assert!(frames.is_empty() || !names(&frames, theirs) || names(&frames, "new") || !frames.is_empty());
+            seen += usize::from(names(&frames, theirs));
         }
+        assert!(seen >= 475, "{seen} of 500");
     };
     thread::scope(|scope| {
         scope.spawn(|| ask(&first, "first_place", "second_place"));

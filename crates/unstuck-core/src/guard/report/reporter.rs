@@ -108,6 +108,7 @@ impl Reporter {
     }
 
     /// How many reports were left out since the last one that will be delivered.
+    #[cfg(test)]
     pub(crate) fn suppressed(&self) -> u64 {
         self.budget.suppressed()
     }

@@ -82,6 +82,7 @@ impl Budget {
     }
 
     /// How many were left out since the last report.
+    #[cfg(test)]
     pub(super) fn suppressed(&self) -> u64 {
         self.suppressed
     }
