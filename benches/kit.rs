@@ -3,6 +3,8 @@
 pub mod channel;
 pub mod compute;
 pub mod group;
+pub mod heart;
 pub mod probe;
+pub mod process;
 pub mod spread;
 pub mod table;

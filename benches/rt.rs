@@ -34,11 +34,13 @@ pub trait Rt: Sized + 'static {
     fn block_on<F: Future>(&self, fut: F) -> F::Output;
 
     /// Spawns from a thread that is not part of the runtime.
+    #[track_caller]
     fn spawn_outside<F>(&self, fut: F) -> Self::Task<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static;
 
     /// Spawns from inside.
+    #[track_caller]
     fn spawn<F>(fut: F) -> Self::Task<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static;
@@ -76,6 +78,7 @@ pub trait Rt: Sized + 'static {
 }
 
 /// Runs a future as a spawned task, so on a worker thread, and waits for it on this one.
+#[track_caller]
 pub fn in_task<R: Rt, F>(rt: &R, fut: F) -> F::Output
 where
     F: Future<Output: Send + 'static> + Send + 'static,

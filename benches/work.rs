@@ -12,6 +12,7 @@ pub mod blocking;
 pub mod cpu;
 pub mod offload;
 pub mod spawn;
+pub mod stall;
 pub mod timer;
 pub mod wake;
 

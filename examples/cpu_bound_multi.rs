@@ -1,12 +1,14 @@
 //! Computing in tasks, on two threads: what asyncio cannot do without processes.
 //!
 //! The same tasks as in `cpu_bound_single`, on a runtime with two worker threads: they compute at the same time, in half
-//! the time. But look at the heartbeat. Two tasks that compute hold both workers; the heartbeat has to wait for one of
-//! them. More threads only move the problem to the third task.
+//! the time. Both workers are held now, and the heartbeat would have to wait for one of them: more threads alone only
+//! move the problem to the third task. But the stall guard notices that nobody serves the heartbeat, and lets a third
+//! thread work.
 //!
-//! Watch for: start, start, end, end; and the time without a heartbeat at the end.
+//! Watch for: start, start, end, end; and the time without a heartbeat at the end. It should come every 50 ms. Switch the
+//! guard off, `.stall_guard(unstuck::StallPolicy::Off)`, and look again. With `UNSTUCK_DEBUG=1` the guard tells what it does.
 //!
-//! What to do instead: `cpu_bound_offloaded`.
+//! What to do instead: `cpu_bound_offloaded`, where nobody has to be rescued.
 
 use unstuck::{Runtime, spawn};
 use unstuck_examples::{Heartbeat, primes_below, say};

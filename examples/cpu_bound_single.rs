@@ -6,7 +6,7 @@
 //!
 //! Watch for: start, end, start, end; and the time without a heartbeat at the end.
 //!
-//! What to do instead: `cpu_bound_offloaded`. What more threads alone do: `cpu_bound_multi`.
+//! What to do instead: `cpu_bound_offloaded`. What more threads do: `cpu_bound_multi`.
 
 use unstuck::spawn;
 use unstuck_examples::{Heartbeat, primes_below, say};

@@ -1,28 +1,46 @@
-//! Questions that only a fresh process can answer: what a million pending tasks weigh, how fast an empty pool grows.
+//! Questions that only a fresh process can answer: what a million pending tasks weigh, how fast an empty pool grows, how
+//! often the threads of a runtime with nothing to do wake up.
 //!
-//! The program starts itself again with the question in an environment variable, the child prints one number and
-//! ends. So no runtime inherits a heap another one has warmed, and no pool is asked to grow that has grown before.
+//! The program starts itself again with the question in an environment variable, the child prints its numbers and
+//! ends. So no runtime inherits a heap another one has warmed, no pool is asked to grow that has grown before, and
+//! every thread there is belongs to the one runtime.
 //!
 //! Promise: a `main` that uses this calls [`answer_and_exit`] before anything else.
 
+use crate::kit::process::{self, Activity, resident_bytes};
 use crate::rt::{Rt, Smol, Tokio, Unstuck, in_task};
-use crate::work::blocking;
+use crate::work::{blocking, stall};
 use std::future::pending;
 use std::hint::black_box;
 use std::process::{Command, exit};
+use std::thread;
 use std::time::Duration;
+use unstuck::StallPolicy;
 
 const QUESTION: &str = "UNSTUCK_BENCHES_QUESTION";
 
 /// How many pending tasks [`memory`] weighs.
 pub const PENDING: usize = 1_000_000;
 
-/// In a child of [`memory`] or [`ramp_up`], answers and ends the process; elsewhere does nothing.
+/// How long [`idle`] watches.
+pub const IDLE: Duration = Duration::from_secs(3);
+
+/// How long each poll of [`storm`] blocks.
+pub const BLOCKED: Duration = Duration::from_millis(20);
+
+/// How long a thread that the guard has added stays idle in [`storm`]; a second more is waited until threads are counted.
+pub const KEEP_ALIVE: Duration = Duration::from_millis(300);
+
+/// unstuck without its stall guard, for [`idle`].
+pub const GUARD_OFF: &str = "unstuck, guard off";
+
+/// In a child of the functions below, answers and ends the process; elsewhere does nothing.
 pub fn answer_and_exit(workers: usize) {
     let Ok(question) = std::env::var(QUESTION) else { return };
     let (what, name) = question.split_once(' ').expect("a question and a runtime");
     match name {
-        Unstuck::NAME => answer(what, &Unstuck::start(workers)),
+        Unstuck::NAME => answer(what, &Unstuck::start_with(workers, |it| it.rescue_keep_alive(KEEP_ALIVE))),
+        GUARD_OFF => answer(what, &Unstuck::start_with(workers, |it| it.stall_guard(StallPolicy::Off))),
         Tokio::NAME => answer(what, &Tokio::start(workers)),
         Smol::NAME => answer(what, &Smol::start(workers)),
         _ => panic!("no runtime is called {name}"),
@@ -32,31 +50,72 @@ pub fn answer_and_exit(workers: usize) {
 
 /// Bytes of memory a pending task takes, its handle not counted; `None` where the system does not tell.
 pub fn memory<R: Rt>() -> Option<f64> {
-    ask::<R>("memory")
+    ask(R::NAME, "memory").first().copied()
 }
 
 /// How long a fresh pool takes until [`blocking::RAMP`] closures run at once.
 pub fn ramp_up<R: Rt>() -> Duration {
-    Duration::from_secs_f64(ask::<R>("ramp-up").expect("every system tells the time"))
+    Duration::from_secs_f64(ask(R::NAME, "ramp-up")[0])
 }
 
-fn ask<R: Rt>(what: &str) -> Option<f64> {
+/// A runtime with nothing to do, for [`IDLE`]: how many threads it has, and what they do. By the runtime's name.
+pub fn idle(name: &str) -> Option<(u64, Activity)> {
+    match ask(name, "idle")[..] {
+        [threads, wake_ups, ran] => {
+            Some((threads as u64, Activity { wake_ups: wake_ups as u64, ran: Duration::from_secs_f64(ran) }))
+        }
+        _ => None,
+    }
+}
+
+/// What [`stall::storm`] saw. Times in seconds.
+#[derive(Debug)]
+pub struct Storm {
+    /// How late a heart of 1 ms was: the median, the 99th percentile and the worst.
+    pub late: [f64; 3],
+    /// How long tasks from outside waited, likewise.
+    pub outside: [f64; 3],
+    /// Until all was done.
+    pub took: f64,
+    /// Tasks that did not run exactly once.
+    pub wrong: f64,
+    /// The most threads, and those left after the keep-alive, where the system tells.
+    pub threads: Option<[f64; 2]>,
+}
+
+/// 1,000 polls that block for [`BLOCKED`] each. By the runtime's name.
+pub fn storm(name: &str) -> Storm {
+    let answer = ask(name, "storm");
+    let at = |nth: usize| answer[nth];
+    Storm {
+        late: [at(0), at(1), at(2)],
+        outside: [at(3), at(4), at(5)],
+        took: at(6),
+        wrong: at(7),
+        threads: (answer.len() == 10).then(|| [at(8), at(9)]),
+    }
+}
+
+fn ask(name: &str, what: &str) -> Vec<f64> {
     let program = std::env::current_exe().expect("this program can be found");
-    let child = Command::new(program).env(QUESTION, format!("{what} {}", R::NAME)).output();
+    let child = Command::new(program).env(QUESTION, format!("{what} {name}")).output();
     let output = child.expect("this program starts again");
-    assert!(output.status.success(), "{what} of {}: {}", R::NAME, String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().parse().ok()
+    assert!(output.status.success(), "{what} of {name}: {}", String::from_utf8_lossy(&output.stderr));
+    let answer = String::from_utf8_lossy(&output.stdout);
+    answer.split_whitespace().map(|number| number.parse().expect("the child prints numbers")).collect()
 }
 
+/// Prints the numbers, as many as the system tells.
 fn answer<R: Rt>(what: &str, rt: &R) {
-    let number = match what {
-        "memory" => bytes_per_pending_task(rt),
-        "ramp-up" => Some(blocking::ramp_up(rt).as_secs_f64()),
+    let numbers = match what {
+        "memory" => Vec::from_iter(bytes_per_pending_task(rt)),
+        "ramp-up" => vec![blocking::ramp_up(rt).as_secs_f64()],
+        "idle" => watch_it_idle(rt).unwrap_or_default(),
+        "storm" => watch_a_storm(rt),
         _ => panic!("no probe is called {what}"),
     };
-    match number {
-        Some(number) => println!("{number}"),
-        None => println!("unknown"),
+    for number in numbers {
+        println!("{number}");
     }
 }
 
@@ -87,10 +146,33 @@ async fn wait_for_ever(number: u64) -> u64 {
     black_box(number)
 }
 
-/// The memory this process has in use, where `/proc` says so.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
+/// Some work, then nothing to do but to wait for a timer that is far away; gives threads, wake-ups and seconds of work.
+fn watch_it_idle<R: Rt>(rt: &R) -> Option<Vec<f64>> {
+    in_task(rt, async {
+        R::detach(R::spawn(R::sleep(Duration::from_secs(3600))));
+        for _ in 0..1_000 {
+            R::spawn(R::yield_now()).await;
+        }
+    });
+    // Until everyone has gone to sleep.
+    thread::sleep(Duration::from_millis(500));
+    let before = process::others()?;
+    thread::sleep(IDLE);
+    let after = process::others()?;
+    let wake_ups = after.wake_ups.saturating_sub(before.wake_ups);
+    // This thread is none of the runtime's.
+    let threads = process::threads()?.saturating_sub(1);
+    Some(vec![threads as f64, wake_ups as f64, after.ran.saturating_sub(before.ran).as_secs_f64()])
+}
+
+fn watch_a_storm<R: Rt>(rt: &R) -> Vec<f64> {
+    let storm = stall::storm(rt, BLOCKED, KEEP_ALIVE + Duration::from_secs(1));
+    let mut numbers = Vec::new();
+    for spread in [storm.late, storm.outside] {
+        numbers.extend([spread.median(), spread.percentile(99), spread.max()].map(|time| time.as_secs_f64()));
+    }
+    numbers.extend([storm.took.as_secs_f64(), storm.wrong as f64]);
+    // This thread is none of the runtime's.
+    numbers.extend(storm.threads.into_iter().flat_map(|(most, left)| [most as f64 - 1.0, left as f64 - 1.0]));
+    numbers
 }

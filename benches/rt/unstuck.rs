@@ -16,6 +16,13 @@ fn builder(workers: usize) -> Builder {
     Runtime::builder().worker_threads(workers).max_blocking_threads(512).cpu_threads(workers)
 }
 
+impl Unstuck {
+    /// Starts it with other settings than the benches': another stall guard, say.
+    pub fn start_with(workers: usize, set: impl FnOnce(Builder) -> Builder) -> Self {
+        Self(set(builder(workers)).build().expect("unstuck starts"))
+    }
+}
+
 macro_rules! unstuck_runtime {
     ($Name:ident, $name:literal, $build:ident, $block_on:ident, $($spawn:tt)+) => {
         impl Rt for $Name {

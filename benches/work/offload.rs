@@ -9,14 +9,11 @@
 //! keeps the heart beating and lets all waits overlap; computing there only crowds the processors. *cpu* bounds what
 //! computes to the processors there are; waiting there leaves them idle.
 
-use crate::kit::channel::Latch;
 use crate::kit::compute::{calibrate, compute};
+use crate::kit::heart::beside_a_heart;
 use crate::kit::spread::Spread;
-use crate::rt::{Rt, in_task};
+use crate::rt::Rt;
 use std::fmt;
-use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// What a job does for 5 ms.
@@ -73,6 +70,9 @@ pub const JOBS: usize = 8;
 
 const JOB: Duration = Duration::from_millis(5);
 
+/// Between two beats of the heart beside the batches.
+pub const BEAT: Duration = Duration::from_millis(1);
+
 fn job(kind: Kind) {
     match kind {
         Kind::Computes => drop(compute(JOB)),
@@ -105,7 +105,8 @@ pub fn measure<R: Rt>(rt: &R, kind: Kind, lane: Lane, batches: u64) -> Duration 
         }
         start.elapsed()
     };
-    beside_a_heart::<R, _>(rt, work).0
+    calibrate();
+    beside_a_heart::<R, _>(rt, BEAT, work).0
 }
 
 /// How long a batch takes, and how late the heart beats beside it, seen for about this long.
@@ -119,7 +120,8 @@ pub fn observe<R: Rt>(rt: &R, kind: Kind, lane: Lane, time: Duration) -> (Durati
         }
         start.elapsed() / batches
     };
-    beside_a_heart::<R, _>(rt, work)
+    calibrate();
+    beside_a_heart::<R, _>(rt, BEAT, work)
 }
 
 /// How late the heart beats while two tasks (one for each of two workers) block for 50 ms, yield, and block again.
@@ -138,40 +140,5 @@ pub fn beside_two_blockers<R: Rt>(rt: &R, time: Duration) -> Spread {
             blocker.await;
         }
     };
-    beside_a_heart::<R, _>(rt, work).1
-}
-
-/// Runs some work in a task and a heart in another; gives the work's result, and how late the beats were.
-fn beside_a_heart<R: Rt, T: Send + 'static>(
-    rt: &R,
-    work: impl Future<Output = T> + Send + 'static,
-) -> (T, Spread) {
-    calibrate();
-    let (result, late) = in_task(rt, async move {
-        let (beats, stop) = (Latch::new(1), Arc::new(AtomicBool::new(false)));
-        let heart = R::spawn(beat::<R>(beats.clone(), stop.clone()));
-        beats.wait().await;
-        let result = work.await;
-        // Relaxed: the flag carries nothing; the times come back through the task's handle.
-        stop.store(true, Relaxed);
-        (result, heart.await)
-    });
-    (result, Spread::new(late))
-}
-
-/// Sleeps 1 ms at a time, and notes how late it wakes; the first beat says that it has begun.
-async fn beat<R: Rt>(begun: Latch, stop: Arc<AtomicBool>) -> Vec<Duration> {
-    const BEAT: Duration = Duration::from_millis(1);
-    let mut late = Vec::new();
-    R::sleep(BEAT).await;
-    begun.count_down();
-    loop {
-        let due = Instant::now() + BEAT;
-        R::sleep(BEAT).await;
-        late.push(due.elapsed());
-        // Relaxed: see `beside_a_heart`.
-        if stop.load(Relaxed) {
-            return late;
-        }
-    }
+    beside_a_heart::<R, _>(rt, BEAT, work).1
 }

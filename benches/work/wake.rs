@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 /// The group `wake`.
 pub fn all(visitor: &mut impl Visitor) {
+    visitor.visit::<YieldAlone>();
     visitor.visit::<Yield>();
     visitor.visit::<WakeItself>();
     visitor.visit::<PingPongSpawned>();
@@ -32,6 +33,22 @@ where
     });
     for task in tasks {
         task.await;
+    }
+}
+
+/// One task yields, with nobody to yield to.
+pub struct YieldAlone;
+
+impl Workload for YieldAlone {
+    const NAME: &'static str = "yield, 1 task × 10,000";
+    const OPS: u64 = 10_000;
+
+    fn measure<R: Rt>(rt: &R, rounds: u64) -> Duration {
+        time_in_task(rt, rounds, || async {
+            for _ in 0..Self::OPS {
+                R::yield_now().await;
+            }
+        })
     }
 }
 

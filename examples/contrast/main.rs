@@ -1,4 +1,4 @@
-//! One service, four ways to run it, and a client that asks "are you well?" every millisecond.
+//! One service, three ways to run it, and a client that asks "are you well?" every millisecond.
 //!
 //! # The problem, to be seen
 //! An async runtime is a promise: a thousand requests share a few threads, because each of them gives its thread back

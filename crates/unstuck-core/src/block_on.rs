@@ -68,10 +68,21 @@ impl Signal {
     }
 }
 
-/// Runs `future` to its end on this thread.
+/// Runs `future` to its end on this thread, as a part of `home`'s runtime.
 #[track_caller]
-pub(crate) fn block_on<F: Future>(home: Option<Arc<dyn Home>>, future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(home: Arc<dyn Home>, future: F) -> F::Output {
     refuse_inside("block_on");
+    run(Some(home), future)
+}
+
+/// Blocks this thread until `future`, which belongs to whatever runtime, is ready. `call` is what the user called.
+#[track_caller]
+pub(crate) fn wait<F: Future>(call: &str, future: F) -> F::Output {
+    refuse_inside(call);
+    run(None, future)
+}
+
+fn run<F: Future>(home: Option<Arc<dyn Home>>, future: F) -> F::Output {
     let _outside = context::as_outside();
     let _awake = home.clone().map(AwakeOutside::new);
     let signal = Arc::new(Signal { state: AtomicU32::new(AWAKE), thread: thread::current(), home });

@@ -82,7 +82,7 @@ impl Handle {
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let _entered = self.enter();
-        block_on::block_on(Some(self.home.clone()), future)
+        block_on::block_on(self.home.clone(), future)
     }
 
     /// Makes free functions such as `spawn` use this home until the guard is dropped.

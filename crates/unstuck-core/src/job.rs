@@ -32,7 +32,7 @@ use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll};
 
 #[doc(hidden)]
 pub use care::{Wrapper, contain, report, say, wrapped};
@@ -40,8 +40,7 @@ pub use report::{RunningJob, Shutdown, ShutdownReport};
 
 use cell::{Awaited, JobCell, Queued};
 
-use crate::JoinError;
-use crate::sync::thread;
+use crate::{JoinError, block_on};
 
 /// Work that a pool can run: every `FnOnce() -> T + Send + 'static` is one.
 ///
@@ -233,15 +232,12 @@ impl<T> JobHandle<T> {
     ///
     /// # Errors
     /// As awaiting it: the job panicked, was cancelled while queued, or was refused by its pool.
-    pub fn wait(mut self) -> Result<T, JoinError> {
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let mut cx = Context::from_waker(&waker);
-        loop {
-            if let Poll::Ready(result) = Pin::new(&mut self).poll(&mut cx) {
-                return result;
-            }
-            thread::park();
-        }
+    ///
+    /// # Panics
+    /// Panics inside async code, which it would stall.
+    #[track_caller]
+    pub fn wait(self) -> Result<T, JoinError> {
+        block_on::wait("wait", self)
     }
 }
 
@@ -256,15 +252,6 @@ impl<T> Future for JobHandle<T> {
 impl<T> Drop for JobHandle<T> {
     fn drop(&mut self) {
         self.cell.detach();
-    }
-}
-
-/// Wakes a thread that sits in [`JobHandle::wait`].
-struct Unpark(thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
     }
 }
 

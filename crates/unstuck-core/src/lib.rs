@@ -1,4 +1,5 @@
-//! The core of [unstuck](https://docs.rs/unstuck): tasks, a work-stealing scheduler and the single-threaded loop.
+//! The core of [unstuck](https://docs.rs/unstuck): tasks, a work-stealing scheduler with a stall guard, and the
+//! single-threaded loop.
 //!
 //! It *runs futures* and knows nothing else: timers, sockets and pools are petals around it that never import each
 //! other, and the crate `unstuck` gives them all asyncio's names. Use that one; this one is for those who build on
@@ -8,6 +9,7 @@
 //! |---|---|
 //! | `task` | a future, its outcome and who holds them |
 //! | `sched` | how a task finds a thread: queues, stealing, who sleeps and who wakes |
+//! | [`guard`] | a poll does not come back: who it is, and who serves the others meanwhile |
 //! | [`LocalLoop`] | the single-threaded loop, asyncio's model |
 //! | [`driver`] | where a worker sleeps: the seam to timers and sockets |
 //! | [`job`] | what the pools run: a closure, its result, its handle |
@@ -35,6 +37,7 @@ pub use context::{EnterGuard, current_task, is_inside, outside, spawn};
 #[doc(hidden)]
 pub use error::message as panic_message;
 pub use error::{JoinError, Origin};
+pub use guard::{Checkpoint, checkpoint};
 pub use handle::Handle;
 pub use job::{Executor, Job, JobHandle};
 pub use local::{LocalLoop, Stopper, spawn_local};

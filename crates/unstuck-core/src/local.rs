@@ -6,21 +6,25 @@
 //! step by step, so that programs interleave in the same order. The main future takes its turn in the queue like any
 //! task.
 //!
-//! A task that blocks here blocks everything. That is the lesson; the multi-threaded scheduler is the answer.
+//! A task that blocks here blocks everything. That is the lesson; the multi-threaded scheduler is the answer. A loop that
+//! is [watched](LocalLoop::watch) says which step was slow, and where it came from: asyncio's debug mode.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use crate::block_on::refuse_inside;
 use crate::context;
 use crate::driver::{Driver, Park, Unpark};
+use crate::guard::{Behind, Lookout, NO_TASK, Reason, Sink};
 use crate::handle::Handle;
 use crate::job::contain;
 use crate::metrics::Statistics;
@@ -35,6 +39,7 @@ pub struct LocalLoop {
     driver: RefCell<Box<dyn Driver>>,
     turns: Cell<u64>,
     polls: Cell<u64>,
+    lookout: Option<Lookout>,
     stays: PhantomData<*const ()>,
 }
 
@@ -51,6 +56,8 @@ struct Shared {
     remote: Mutex<VecDeque<Entry>>,
     unparker: Arc<dyn Unpark>,
     stop: AtomicBool,
+    /// What was ready when the present step began, if the loop is watched.
+    behind: AtomicUsize,
     /// Threads that are just handing us a task (task/README, rule 1).
     submitting: AtomicUsize,
 }
@@ -67,6 +74,7 @@ impl LocalLoop {
             remote: Mutex::new(VecDeque::new()),
             unparker: driver.unparker(),
             stop: AtomicBool::new(false),
+            behind: AtomicUsize::new(0),
             submitting: AtomicUsize::new(0),
         });
         Self {
@@ -75,8 +83,29 @@ impl LocalLoop {
             driver: RefCell::new(driver),
             turns: Cell::new(0),
             polls: Cell::new(0),
+            lookout: None,
             stays: PhantomData,
         }
+    }
+
+    /// Watches the loop from a thread of its own, as long as it lives: a step that takes longer than `slow` is told to
+    /// `sink` while it lasts, and counted.
+    ///
+    /// Only told: the tasks of a single-threaded loop cannot move to another thread. A step costs two stores and a fence
+    /// more.
+    ///
+    /// # Errors
+    /// The system's, when the thread cannot be made.
+    pub fn watch(&mut self, name: &str, slow: Duration, sink: Option<Sink>) -> io::Result<()> {
+        let shared = self.shared.clone();
+        let tell = Box::new(move |task: Option<u64>| {
+            let name = task.and_then(|task| shared.registry.find(task)).map(|task| task.name());
+            let here = shared.behind.load(Ordering::Relaxed); // for display
+            let tasks = here + shared.remote.lock().len();
+            (name, Behind { tasks, timers_waited: true })
+        });
+        self.lookout = Some(Lookout::telling(name, slow, sink, Reason::SingleThreaded, tell)?);
+        Ok(())
     }
 
     /// Reaches this loop from anywhere; what is spawned through it must be `Send`.
@@ -106,6 +135,7 @@ impl LocalLoop {
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         refuse_inside("block_on");
+        let place = Location::caller();
         let mut future = pin!(future);
         let main = Arc::new(Main { shared: self.shared.clone(), queued: AtomicBool::new(false) });
         let waker = Waker::from(main.clone());
@@ -113,13 +143,16 @@ impl LocalLoop {
         let mut poll_main = || {
             // Acquire: pairs with the Release in `wake_by_ref`. Before the poll, so that a wake during it counts.
             main.queued.swap(false, Ordering::Acquire);
-            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            let poll = || future.as_mut().poll(&mut Context::from_waker(&waker));
+            match self.step((NO_TASK, place), poll) {
                 Poll::Ready(ready) => value = Some(ready),
                 Poll::Pending => return false,
             }
             true
         };
         self.inside(|| {
+            // First in, first out: what was made ready before takes its turn before the main future.
+            self.ready.borrow_mut().append(&mut self.shared.remote.lock());
             waker.wake_by_ref();
             while !self.turn(&mut poll_main) {
                 self.park();
@@ -177,6 +210,7 @@ impl LocalLoop {
             queued: self.ready.borrow().len(),
             polls: self.polls.get(),
             parks: self.turns.get(),
+            stalls: self.lookout.as_ref().map_or(0, Lookout::stalls),
             ..Statistics::default()
         }
     }
@@ -198,7 +232,7 @@ impl LocalLoop {
             match entry {
                 Some(Entry::Task(task)) => {
                     self.polls.set(self.polls.get() + 1);
-                    if let Some(again) = task.run() {
+                    if let Some(again) = self.step(task.whose(), || task.run()) {
                         self.ready.borrow_mut().push_back(Entry::Task(again));
                     }
                 }
@@ -208,6 +242,14 @@ impl LocalLoop {
             }
         }
         false
+    }
+
+    /// One poll, which the monitor sees if there is one.
+    #[inline]
+    fn step<R>(&self, (task, place): (u64, &'static Location<'static>), poll: impl FnOnce() -> R) -> R {
+        let Some(lookout) = &self.lookout else { return poll() };
+        self.shared.behind.store(self.ready.borrow().len(), Ordering::Relaxed); // for display
+        lookout.around(task, place, poll)
     }
 
     /// Delivers events; sleeps if nothing is ready.

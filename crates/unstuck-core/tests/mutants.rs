@@ -29,8 +29,8 @@ fn sources() -> &'static Path {
 }
 
 impl Mutant {
-    fn mutated(&self) -> Result<String, String> {
-        let source = fs::read_to_string(sources().join("src").join(self.file)).map_err(|e| e.to_string())?;
+    fn mutated(&self, src: &Path) -> Result<String, String> {
+        let source = fs::read_to_string(src.join(self.file)).map_err(|e| e.to_string())?;
         match source.matches(self.text).count() {
             1 => Ok(source.replace(self.text, self.by)),
             n => Err(format!("{}: {:?} occurs {n} times; update tests/mutants", self.file, self.text)),
@@ -40,7 +40,8 @@ impl Mutant {
 
 #[test]
 fn every_mutant_finds_the_line_it_changes() {
-    let lost: Vec<_> = LOOM.iter().chain(SHUTTLE).filter_map(|mutant| mutant.mutated().err()).collect();
+    let src = sources().join("src");
+    let lost: Vec<_> = LOOM.iter().chain(SHUTTLE).filter_map(|mutant| mutant.mutated(&src).err()).collect();
     assert!(lost.is_empty(), "{lost:#?}");
 }
 
@@ -81,8 +82,11 @@ impl Laboratory {
         let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants").join(cfg);
         let root = sources().join("../..");
         let member = home.join("crates/unstuck-core");
-        let _ = fs::remove_dir_all(home.join("crates"));
-        copy(&sources().join("src"), &member.join("src"));
+        for stale in ["crates", "sound"] {
+            let _ = fs::remove_dir_all(home.join(stale));
+        }
+        copy(&sources().join("src"), &home.join("sound")); // who edits meanwhile does not disturb the hunt
+        copy(&home.join("sound"), &member.join("src"));
         fs::copy(sources().join("Cargo.toml"), member.join("Cargo.toml")).expect("a manifest");
         fs::copy(root.join("Cargo.lock"), home.join("Cargo.lock")).expect("a lock file");
         let workspace = fs::read_to_string(root.join("Cargo.toml")).expect("a workspace");
@@ -95,8 +99,11 @@ impl Laboratory {
     /// True if the mutant's model fails.
     fn try_out(&self, mutant: &Mutant) -> bool {
         let file = self.home.join("crates/unstuck-core/src").join(mutant.file);
-        fs::write(&file, mutant.mutated().expect("see every_mutant_finds_the_line_it_changes"))
-            .expect("writable");
+        fs::write(
+            &file,
+            mutant.mutated(&self.home.join("sound")).expect("see every_mutant_finds_the_line_it_changes"),
+        )
+        .expect("writable");
         let output = Command::new(env!("CARGO"))
             .current_dir(&self.home)
             .args(["test", "--release", "--lib", "-p", "unstuck-core", "--", "--exact", mutant.model])
@@ -107,7 +114,7 @@ impl Laboratory {
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
             .output()
             .expect("cargo runs");
-        fs::copy(sources().join("src").join(mutant.file), &file).expect("put back");
+        fs::copy(self.home.join("sound").join(mutant.file), &file).expect("put back");
         let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         assert!(
             text.contains("running 1 test"),

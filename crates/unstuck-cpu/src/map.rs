@@ -174,6 +174,7 @@ where
             }
             let (f, stop, place, first) = (self.f.clone(), self.stop.clone(), self.place, self.taken);
             let work = move || {
+                // Relaxed: a hint, as in Drop; an item too many does no harm.
                 let wanted = items.into_iter().enumerate().take_while(|_| !stop.load(Ordering::Relaxed));
                 wanted.map(|(i, item)| call(&*f, item, first + i, place)).collect()
             };

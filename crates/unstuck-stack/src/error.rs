@@ -25,6 +25,7 @@ pub(crate) enum Reason {
     Gone,
     Taken,
     Busy,
+    OtherStack,
     Silent(Duration),
     Denied(io::Error),
     NoHandler(io::Error),
@@ -63,10 +64,13 @@ impl fmt::Display for Unavailable {
             Reason::Busy => {
                 f.write_str("a thread that was asked before is still copying its stack: ask again later")
             }
+            Reason::OtherStack => f.write_str(
+                "the thread is not on its own stack (but in a coroutine, or in a signal handler), or at its very end",
+            ),
             Reason::Silent(limit) => write!(
                 f,
                 "the thread did not answer within {limit:?}: it blocks SIGURG, waits in the kernel where no signal \
-                 reaches it, runs on another stack (a coroutine, a signal handler), or got no processor",
+                 reaches it, or got no processor",
             ),
             Reason::Denied(error) => {
                 write!(f, "the kernel refused to signal the thread (a seccomp filter against tgkill?): {error}")

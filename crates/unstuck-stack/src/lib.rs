@@ -149,8 +149,9 @@ impl Addresses {
 /// The first call reads the debug information, a tenth of a second and tens of megabytes for a middle-sized program. What
 /// it found is kept by address.
 ///
-/// Functions that were inlined get frames of their own, so there can be more frames than addresses. Without debug
-/// information (`debug = "line-tables-only"` in the profile is enough) there are only functions, without lines.
+/// Functions that were inlined get frames of their own, so there can be more frames than addresses. How much is known
+/// depends on the profile: with `debug = true` all of it, with `debug = "line-tables-only"` lines but names without their
+/// path (`checkout` for `shop::checkout`), without debug information no lines and no inlined functions.
 #[must_use]
 pub fn symbolise(addresses: &Addresses) -> Vec<Frame> {
     system::symbolise(&addresses.0)

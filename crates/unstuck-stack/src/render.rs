@@ -7,6 +7,7 @@
 //!
 //! At the inner end std and C functions stay. `std::thread::sleep` or `read` is the answer to "doing what?".
 
+use std::borrow::Cow;
 use std::env;
 use std::fmt::Write;
 
@@ -50,18 +51,23 @@ pub fn render(frames: &[Frame]) -> String {
 }
 
 fn trimmed(frames: &[Frame]) -> &[Frame] {
-    let Some(first) = frames.iter().position(|frame| !is_runtime(&frame.function)) else { return frames };
-    let theirs = |frame: &Frame| !is_runtime(&frame.function) && !is_beginning(&frame.function);
-    match frames.iter().rposition(theirs) {
+    let Some(first) = frames.iter().position(|frame| !is_runtime(frame)) else { return frames };
+    match frames.iter().rposition(|frame| !is_runtime(frame) && !is_beginning(frame)) {
         Some(last) if last >= first => &frames[first..=last],
         _ => &frames[first..],
     }
 }
 
 /// Crates whose functions call the user's, and say nothing about them.
-const RUNTIME: &[&str] =
-    &["unstuck", "unstuck_core", "unstuck_blocking", "unstuck_cpu", "unstuck_time", "async_task", "rayon_core"];
-
+const RUNTIME: &[&str] = &[
+    "unstuck",
+    "unstuck_core",
+    "unstuck_blocking",
+    "unstuck_cpu",
+    "unstuck_time",
+    "async_task",
+    "rayon_core",
+];
 /// Plumbing between the runtime and the user's function: catching panics, calling closures, polling through pointers.
 const PLUMBING: &[&str] = &[
     "std::panic::",
@@ -76,25 +82,34 @@ const PLUMBING: &[&str] = &[
     "__rust_try",
     "__rustc::__rust_try",
 ];
-
 /// How a thread begins. Only cut at the outer end: at the inner one `std::thread::sleep` is what people look for.
-const BEGINNINGS: &[&str] = &["std::rt::", "std::sys::", "std::thread::", "std::sys_common::", "unknown function"];
-const BEGINNINGS_IN_C: &[&str] =
-    &["_start", "main", "__libc_start_main", "__libc_start_call_main", "start_thread", "start", "clone", "clone3"];
+const BEGINNINGS: &[&str] =
+    &["std::rt::", "std::sys::", "std::thread::", "std::sys_common::", "unknown function"];
+const BEGINNINGS_IN_C: &[&str] = &[
+    "_start",
+    "main",
+    "__libc_start_main",
+    "__libc_start_call_main",
+    "start_thread",
+    "start",
+    "clone",
+    "clone3",
+];
 
-fn is_beginning(function: &str) -> bool {
-    let name = function.split('@').next().unwrap_or(function);
-    let path = function.trim_start_matches('<');
-    BEGINNINGS.iter().any(|start| path.starts_with(start))
+fn is_beginning(frame: &Frame) -> bool {
+    let path = path(frame);
+    let name = path.split('@').next().unwrap_or(&path);
+    BEGINNINGS.iter().any(|start| path.trim_start_matches('<').starts_with(start))
         || BEGINNINGS_IN_C.iter().any(|&start| name == start || name.strip_prefix("__") == Some(start))
 }
 
-fn is_runtime(function: &str) -> bool {
+fn is_runtime(frame: &Frame) -> bool {
+    let path = path(frame);
     // `<A as B>::f` is theirs if either A or B is. A bare `F` is a parameter of whoever wrote B.
-    if let Some((implementer, of)) = function.strip_prefix('<').and_then(|rest| rest.split_once(" as ")) {
+    if let Some((implementer, of)) = path.strip_prefix('<').and_then(|rest| rest.split_once(" as ")) {
         return is_runtime_path(of) && (is_runtime_path(implementer) || !implementer.contains("::"));
     }
-    is_runtime_path(function)
+    is_runtime_path(&path)
 }
 
 fn is_runtime_path(path: &str) -> bool {
@@ -103,13 +118,41 @@ fn is_runtime_path(path: &str) -> bool {
     RUNTIME.contains(&package) || PLUMBING.iter().any(|start| path.starts_with(start))
 }
 
+/// The function's path. With line tables only, the compiler leaves a bare name; then its file tells where it belongs.
+fn path(frame: &Frame) -> Cow<'_, str> {
+    let function = frame.function.as_str();
+    let bare = !function.starts_with('<') && !function.split('<').next().unwrap_or(function).contains("::");
+    match frame.file.as_deref().and_then(module_of) {
+        Some(module) if bare => format!("{module}::{function}").into(),
+        _ => function.into(),
+    }
+}
+
+/// `std::panicking` for `/rustc/../library/std/src/panicking.rs`, `unstuck_core` for `../unstuck-core-0.1.0/src/local.rs`.
+fn module_of(file: &str) -> Option<String> {
+    let (package, within) = file.rsplit_once("/src/")?;
+    let package = package.rsplit('/').next()?;
+    let module = within.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::");
+    if matches!(package, "core" | "alloc" | "std") && file.contains("/library/") {
+        return Some(format!("{package}::{module}"));
+    }
+    // `name-1.2.3` in the registry, `name` in a checkout.
+    let name = match package.rsplit_once('-') {
+        Some((name, version)) if version.starts_with(|first: char| first.is_ascii_digit()) => name,
+        _ => package,
+    };
+    let name = name.replace('-', "_");
+    RUNTIME.contains(&name.as_str()).then(|| format!("{name}::{module}"))
+}
+
 /// `src/shop.rs` for a file below the current directory, `std/src/thread/mod.rs` for the compiler's own, `mio-1.0.3/src/..`
 /// for those of the registry.
 fn short<'a>(file: &'a str, here: Option<&str>) -> &'a str {
     if let Some(below) = here.and_then(|here| file.strip_prefix(here)) {
         return below;
     }
-    if let Some((_, of_library)) = file.strip_prefix("/rustc/").and_then(|rest| rest.split_once("/library/")) {
+    if let Some((_, of_library)) = file.strip_prefix("/rustc/").and_then(|rest| rest.split_once("/library/"))
+    {
         return of_library;
     }
     let of_registry = file.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/'));

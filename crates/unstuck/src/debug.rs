@@ -1,7 +1,8 @@
 //! Is debug mode on? asyncio's order: what the program says beats the environment, which beats "off".
 //!
-//! Debug mode reports what is legal but probably a mistake, such as a coroutine that was never awaited. It is a
-//! property of the process: a report may come from a future that no runtime has ever seen.
+//! Debug mode reports on stderr what is legal but probably a mistake: a coroutine that was never awaited, a poll that
+//! does not come back. It is a property of the process: a report may come from a future that no runtime has ever seen. A
+//! runtime asks once, when it is built, where its stall guard's reports go.
 
 use std::sync::OnceLock;
 // Not `unstuck_core::sync`: a switch nobody waits for, and it must live in a `static`, which loom's atomics cannot.

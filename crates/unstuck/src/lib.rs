@@ -36,11 +36,15 @@
 //! | hand a value from one to many | [`Deferred`] |
 //! | call a plain function soon, later, at a time | [`Handle::call_soon`], [`Handle::call_later`], [`Handle::call_at`] |
 //! | see what is going on | [`all_tasks`], [`Runtime::statistics`], [`Timed::timed`] |
+//! | know which task holds up the others | `UNSTUCK_DEBUG=1`, [`Builder::on_stall`], [`StallReport`] |
 //! | test code that sleeps | `#[unstuck::test(start_paused = true)]` |
 //!
 //! # CPU-bound tasks and blocking code
 //!
-//! A task runs until its next `.await`. In between, its worker thread serves nobody else. So:
+//! A task runs until its next `.await`. In between, its worker thread serves nobody else. On workers a *stall guard*
+//! notices a poll that does not come back, lets another thread serve the tasks and timers behind it, and can tell you
+//! who it was ([`Builder::stall_guard`], on unless you switch it off). That takes some milliseconds each time, and cannot
+//! help the futures in the same task, nor a single-threaded loop. So:
 //!
 //! * **It waits** (a file, DNS, a C library, a blocking client): [`to_thread`].
 //! * **It computes** for longer than about 100 µs: [`cpu`](cpu()).
@@ -51,7 +55,8 @@
 //! # Not here (yet)
 //!
 //! Sockets: `async-io` and `async-net` work on this runtime as they are. Libraries that need tokio's runtime do not.
-//! The roadmap is in the repository's CHANGELOG.
+//! Cancellation that a task can catch, task groups, a pool of processes. The roadmap is in the repository's CHANGELOG,
+//! and the book (`docs/src` there) tells more about everything here.
 
 #![forbid(unsafe_code)]
 
@@ -59,6 +64,7 @@ mod aio;
 #[cfg(doctest)]
 mod book;
 pub mod debug;
+pub mod guard;
 pub mod offload;
 mod runtime;
 pub mod task;

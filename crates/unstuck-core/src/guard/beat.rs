@@ -16,6 +16,8 @@ pub(crate) struct Beat {
     epoch: AtomicU64,
     task: AtomicU64,
     place: AtomicPtr<Location<'static>>,
+    /// The poll that the monitor has seen at two ticks: it should let others have a turn.
+    overdue: AtomicU64,
 }
 
 /// A worker in the middle of a poll.
@@ -29,7 +31,12 @@ pub(crate) struct Sight {
 
 impl Beat {
     pub(crate) fn new() -> Self {
-        Self { epoch: AtomicU64::new(0), task: AtomicU64::new(0), place: AtomicPtr::new(ptr::null_mut()) }
+        Self {
+            epoch: AtomicU64::new(0),
+            task: AtomicU64::new(0),
+            place: AtomicPtr::new(ptr::null_mut()),
+            overdue: AtomicU64::new(0),
+        }
     }
 
     /// A poll of `task` begins. Only the worker itself calls this.
@@ -68,6 +75,17 @@ impl Beat {
     /// True while that same poll goes on.
     pub(crate) fn is_at(&self, epoch: u64) -> bool {
         self.epoch.load(Ordering::Acquire) == epoch // pairs with the Release in `end`
+    }
+
+    /// Asks that poll to let others have a turn. Only the monitor calls this.
+    pub(crate) fn hurry(&self, epoch: u64) {
+        self.overdue.store(epoch, Ordering::Relaxed); // a request, no data
+    }
+
+    /// True if the monitor has asked the poll that is going on. Only the worker itself calls this.
+    #[inline]
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.overdue.load(Ordering::Relaxed) == self.epoch.load(Ordering::Relaxed) // a request and our own counter
     }
 
     /// How many polls have begun. A rough answer.

@@ -59,7 +59,7 @@ impl Duty {
         self.step(SPARE, WORKING)
     }
 
-    /// The spare: am I at work again?
+    /// The spare: am I at work again? The monitor: has this seat not been replaced yet?
     pub(crate) fn is_working(&self) -> bool {
         self.0.load(Ordering::Acquire) == WORKING // pairs with the Release in `recall`
     }

@@ -3,10 +3,16 @@
 //! The README in this folder tells the promise, the protocol, the races and the cost.
 
 mod beat;
+mod checkpoint;
 mod duty;
+mod lookout;
+#[cfg(all(test, unstuck_loom))]
+mod models;
 mod monitor;
 mod probe;
 mod report;
+#[cfg(all(test, not(any(unstuck_loom, unstuck_shuttle))))]
+mod tests;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -14,9 +20,13 @@ use std::time::Duration;
 
 pub(crate) use beat::{Beat, Sight};
 pub(crate) use duty::Duty;
-pub(crate) use monitor::{Monitor, Place, Watched};
+pub(crate) use lookout::NO_TASK;
+pub(crate) use monitor::{Monitor, Place, Replacement, Watched};
 pub(crate) use probe::{Look, ThreadProbe};
 
+pub use checkpoint::{Checkpoint, checkpoint};
+#[doc(hidden)]
+pub use lookout::Lookout;
 pub use probe::{Call, Class};
 pub use report::{Action, Behind, Helper, Reason, StallReport};
 
@@ -114,7 +124,7 @@ impl Guard {
         Self {
             monitor: OnceLock::new(),
             asleep: AtomicBool::new(false),
-            eager: AtomicBool::new(false),
+            eager: AtomicBool::new(true),
             stalls: AtomicU64::new(0),
             rescues: AtomicU64::new(0),
             moved: AtomicU64::new(0),
@@ -130,9 +140,18 @@ impl Guard {
         }
     }
 
+    /// The scheduler is over: ends the monitor's sleep or tick, however long that was to be.
+    #[cold]
+    pub(crate) fn end(&self) {
+        self.asleep.store(false, Ordering::Relaxed); // only ends the loop around the park that the token ends
+        if let Some(monitor) = self.monitor.get() {
+            monitor.unpark();
+        }
+    }
+
     /// Ends the monitor's sleep.
     #[cold]
-    pub(crate) fn wake_monitor(&self) {
+    fn wake_monitor(&self) {
         // Relaxed: the swap only saves later wakers the system call.
         if self.asleep.swap(false, Ordering::Relaxed) {
             if let Some(monitor) = self.monitor.get() {
@@ -141,16 +160,24 @@ impl Guard {
         }
     }
 
-    /// The monitor sleeps until a worker wakes. `all_asleep` looks at the workers once more.
-    fn fall_asleep(&self, all_asleep: impl FnOnce() -> bool) {
+    /// The monitor sleeps until a worker wakes, or for about `limit`. `all_asleep` looks at the workers once more. True
+    /// if a worker is awake.
+    fn fall_asleep(&self, limit: Option<Duration>, all_asleep: impl FnOnce() -> bool) -> bool {
         self.asleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst); // pairs with the fence in `worker_woke`: one of the two sees the other
-        if all_asleep() {
-            while self.asleep.load(Ordering::Relaxed) {
-                thread::park();
+        if !all_asleep() {
+            self.asleep.store(false, Ordering::Relaxed); // the monitor's own, while it is awake
+            return true;
+        }
+        match limit {
+            Some(limit) => thread::park_timeout(limit), // may end early: so be it
+            None => {
+                while self.asleep.load(Ordering::Relaxed) {
+                    thread::park();
+                }
             }
         }
-        self.asleep.store(false, Ordering::Relaxed); // the monitor's own, while it is awake
+        !self.asleep.swap(false, Ordering::Relaxed) // as above
     }
 
     /// A task lies in a slot that was empty. May somebody be woken to look after it?

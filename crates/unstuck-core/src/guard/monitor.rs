@@ -20,10 +20,13 @@
 //! It ticks at half the threshold. A stall lasts as long as the ticks that saw it: when the monitor is itself late, the
 //! whole process was stopped or starved (SIGSTOP, a paused machine), and nobody is to blame for that.
 
+#[cfg(all(test, not(any(unstuck_loom, unstuck_shuttle))))]
+mod tests;
+
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-use super::probe::{Look, classify, lived, process_was_stopped};
+use super::probe::{Look, SETTLED, classify, lived, process_was_stopped};
 use super::report::{Action, Behind, Helper, Reason, Reporter, Schedule, StallReport};
 use super::{Class, Guard, GuardConfig, Sight, StallPolicy};
 use crate::sync::atomic::Ordering;
@@ -37,6 +40,12 @@ pub(crate) trait Watched {
     fn sight(&self, seat: usize) -> Option<Sight>;
     /// The clocks of a seat's thread.
     fn look(&self, seat: usize) -> Option<Look>;
+    /// Asks a poll that has lasted for a tick to let others have a turn, where it can be asked.
+    fn hurry(&self, _seat: usize, _epoch: u64) {}
+    /// Why nothing can be done for what waits behind a stuck poll; none if something can.
+    fn helpless(&self) -> Option<Reason> {
+        None
+    }
     /// Moves what waits behind a stuck poll to where others find it, suspects apart; gives the number of tasks.
     fn take_from(&self, seat: usize, is_suspect: &dyn Fn(Place) -> bool) -> usize;
     /// Sets the suspects apart among the tasks that nobody has taken yet.
@@ -47,23 +56,38 @@ pub(crate) trait Watched {
     fn has_work(&self) -> bool;
     /// Wakes a sleeping worker; false if none sleeps.
     fn wake_sleeper(&self) -> bool;
-    /// Lets another seat work in a stuck one's place; false if that is not possible.
-    fn replace(&self, seat: usize, epoch: u64) -> bool;
+    /// Another seat works in this one's place already.
+    fn is_replaced(&self, seat: usize) -> bool;
+    /// Lets another seat work in a stuck one's place. Only for seats that are not replaced yet.
+    fn replace(&self, seat: usize, epoch: u64) -> Replacement;
     /// Every worker sleeps.
     fn all_asleep(&self) -> bool;
     /// The scheduler has closed and its last task has ended.
     fn is_over(&self) -> bool;
-    /// How many seats have been replaced and are not back yet.
-    fn lost(&self) -> usize;
     /// What a report says of the task and its thread.
     fn describe(&self, seat: usize, sight: Sight) -> StallReport;
     /// What workers and monitor share.
     fn guard(&self) -> &Guard;
 }
 
+/// What came of the wish for another worker.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replacement {
+    /// It is at work, or about to be.
+    AtWork,
+    /// Every seat is taken.
+    NoSeat,
+    /// Its thread could not be made.
+    NoThread,
+}
+
 /// Ticks that the monitor goes on after the last worker fell asleep, so that it is not woken by each event of a
 /// quiet server.
 const LINGER: u32 = 8;
+
+/// Ticks from one look at polls that are stuck to the next, while everybody else sleeps.
+const DOZE: u32 = 16;
 
 /// Ticks between two permissions to wake somebody for a slot.
 const REFILL: u32 = 4;
@@ -111,6 +135,8 @@ struct Stall {
     /// What its thread was at when it was first seen, and how long the poll had lasted then.
     first: Option<(Look, Duration)>,
     class: Class,
+    /// The class is not known, but may be at the next look.
+    unsure: bool,
     counted: bool,
     replaced: bool,
     behind: Behind,
@@ -125,19 +151,28 @@ pub(crate) struct Monitor<W> {
     watches: Vec<Watch>,
     reporter: Option<Reporter>,
     suspects: Suspects,
+    /// Polls that are stuck at present, as of the last tick.
+    stuck: usize,
     idle_ticks: u32,
     ticks: u32,
 }
 
 impl<W: Watched> Monitor<W> {
     pub(crate) fn new(watched: W, config: GuardConfig, name: &str) -> Self {
+        let tick = config.threshold / 2;
+        Self::ticking(tick, watched, config, name)
+    }
+
+    /// A monitor that ticks this often, but not more than once a millisecond.
+    pub(crate) fn ticking(tick: Duration, watched: W, config: GuardConfig, name: &str) -> Self {
         let watches = (0..watched.seats()).map(|_| Watch::default()).collect();
         Self {
             watched,
-            tick: (config.threshold / 2).max(Duration::from_millis(1)),
+            tick: tick.max(Duration::from_millis(1)),
             watches,
             reporter: config.on_stall.clone().map(|sink| Reporter::new(name, sink)),
             suspects: Suspects::default(),
+            stuck: 0,
             idle_ticks: 0,
             ticks: 0,
             config,
@@ -148,20 +183,32 @@ impl<W: Watched> Monitor<W> {
     pub(crate) fn run(mut self) {
         let _ = self.watched.guard().monitor.set(thread::current());
         while !self.watched.is_over() {
-            if self.idle_ticks >= LINGER {
-                self.watched.guard().refill();
-                let watched = &self.watched;
-                watched.guard().fall_asleep(|| watched.all_asleep() && !watched.is_over());
-                self.idle_ticks = 0;
-            }
             let before = Instant::now();
-            thread::park_timeout(self.tick);
+            let Some(meant) = self.pause() else { continue };
             let now = Instant::now();
-            if process_was_stopped(self.tick, now - before) {
+            if process_was_stopped(meant, now - before) {
                 self.watches.iter_mut().for_each(|watch| watch.stall = None);
             }
-            self.look_around(lived(self.tick, now - before), now);
+            self.look_around(lived(meant, now - before), now);
         }
+    }
+
+    /// Waits for the next tick and gives its length; nothing if it slept until a worker woke.
+    fn pause(&mut self) -> Option<Duration> {
+        if self.idle_ticks < LINGER {
+            thread::park_timeout(self.tick);
+            return Some(self.tick);
+        }
+        // Everybody sleeps, except for workers that have been replaced and are still stuck. Those are looked at now
+        // and then: they are to be reported again, and may wake others.
+        let doze = self.watches.iter().any(|watch| watch.stall.is_some()).then_some(self.tick * DOZE);
+        let watched = &self.watched;
+        watched.guard().refill();
+        let woken = watched.guard().fall_asleep(doze, || watched.all_asleep() && !watched.is_over());
+        if woken {
+            self.idle_ticks = 0;
+        }
+        doze
     }
 
     /// One tick, in which `lived` has passed.
@@ -170,7 +217,9 @@ impl<W: Watched> Monitor<W> {
         if self.ticks % REFILL == 0 {
             self.watched.guard().refill();
         }
-        self.idle_ticks = if self.watched.all_asleep() { self.idle_ticks + 1 } else { 0 };
+        self.idle_ticks = if self.watched.all_asleep() { self.idle_ticks.saturating_add(1) } else { 0 };
+        let stalls = self.watches.iter().filter_map(|watch| watch.stall.as_ref());
+        self.stuck = stalls.filter(|stall| stall.counted).count();
         for seat in 0..self.watches.len() {
             self.look_at(seat, lived, now);
         }
@@ -193,6 +242,7 @@ impl<W: Watched> Monitor<W> {
         let looked = self.watched.look(seat);
         let Some((first, at)) = stall.first else {
             // The second tick that finds it here: from now on we want to know what its thread does.
+            self.watched.hurry(seat, sight.epoch);
             stall.first = looked.map(|look| (look, stall.lasted));
             if looked.is_none() && stall.lasted >= self.config.threshold {
                 self.stuck(seat, sight, now); // the system does not say: it stays Unknown
@@ -200,7 +250,9 @@ impl<W: Watched> Monitor<W> {
             return;
         };
         if stall.lasted >= self.config.threshold {
-            stall.class = looked.map_or(Class::Unknown, |look| classify(&first, &look, stall.lasted - at));
+            let wall = stall.lasted - at;
+            stall.class = looked.map_or(Class::Unknown, |look| classify(&first, &look, wall));
+            stall.unsure = stall.class == Class::Unknown && looked.is_some() && wall < SETTLED;
             self.stuck(seat, sight, now);
         }
     }
@@ -208,8 +260,10 @@ impl<W: Watched> Monitor<W> {
     /// The poll has lasted for the threshold: acts, and reports.
     fn stuck(&mut self, seat: usize, sight: Sight, now: Instant) {
         let Some(stall) = &mut self.watches[seat].stall else { return };
+        let helpless = self.watched.helpless();
         let patience = match stall.class {
             Class::Blocked => self.config.threshold,
+            Class::CpuBound if helpless.is_some() => self.config.threshold, // no thread comes of it
             Class::Descheduled => return, // the machine is busy: no blame, and more threads would not help
             _ => self.config.threshold * 3 / 2,
         };
@@ -218,21 +272,25 @@ impl<W: Watched> Monitor<W> {
         }
         if !stall.counted {
             stall.counted = true;
+            self.stuck += 1;
             self.suspects.note(sight.place, now);
             self.watched.guard().stalls.fetch_add(1, Ordering::Relaxed); // a counter
         }
-        let action = if self.config.policy == StallPolicy::Rescue {
-            let suspects = &self.suspects;
-            rescue(&self.watched, seat, stall, &|place| suspects.contain(place, now))
-        } else {
-            Action::OnlyReported(Reason::TurnedOff)
+        let action = match helpless {
+            Some(reason) => Action::OnlyReported(reason),
+            None if self.config.policy == StallPolicy::Rescue => {
+                let suspects = &self.suspects;
+                rescue(&self.watched, seat, stall, self.stuck, &|place| suspects.contain(place, now))
+            }
+            None => Action::OnlyReported(Reason::TurnedOff),
         };
         let Some(reporter) = &mut self.reporter else { return };
-        if stall.reports.is_due(stall.lasted) {
+        if !stall.unsure && stall.reports.is_due(stall.lasted) {
             let mut report = self.watched.describe(seat, sight);
             report.class = stall.class;
             report.lasted = stall.lasted;
-            report.behind = stall.behind;
+            report.behind.tasks += stall.behind.tasks;
+            report.behind.timers_waited |= stall.behind.timers_waited;
             report.action = action;
             let _ = reporter.report(move || report, now); // what is left out, the reporter counts
         }
@@ -244,6 +302,7 @@ fn rescue<W: Watched>(
     watched: &W,
     seat: usize,
     stall: &mut Stall,
+    stuck: usize,
     is_suspect: &dyn Fn(Place) -> bool,
 ) -> Action {
     let moved = watched.take_from(seat, is_suspect);
@@ -251,19 +310,24 @@ fn rescue<W: Watched>(
     stall.behind.tasks += moved;
     watched.guard().moved.fetch_add(moved as u64, Ordering::Relaxed); // a counter
     stall.behind.timers_waited |= watched.tend_driver();
+    // Also if it was marked so late that it had begun this poll already, and if a pause made us forget the stall.
+    stall.replaced |= watched.is_replaced(seat);
     if watched.has_work() && !watched.wake_sleeper() && !stall.replaced {
-        stall.replaced = watched.replace(seat, stall.epoch);
-        if !stall.replaced {
-            return Action::Saturated { stuck: watched.lost() };
+        match watched.replace(seat, stall.epoch) {
+            Replacement::AtWork => stall.replaced = true,
+            Replacement::NoSeat => return Action::Saturated { stuck },
+            Replacement::NoThread => return Action::OnlyReported(Reason::NoThread),
         }
         watched.guard().rescues.fetch_add(1, Ordering::Relaxed); // a counter
     }
     let moved = stall.behind.tasks;
-    match (stall.replaced, moved > 0 || stall.behind.timers_waited) {
-        (true, _) => Action::Rescued { moved, by: Helper::RescueWorker },
-        (false, true) => Action::Rescued { moved, by: Helper::IdleWorker },
-        (false, false) => Action::OnlyReported(Reason::NothingWaited),
-    }
+    let by = match (stall.replaced, moved > 0, stall.behind.timers_waited) {
+        (true, _, _) => Helper::RescueWorker,
+        (false, true, _) => Helper::IdleWorker,
+        (false, false, true) => Helper::Guard,
+        (false, false, false) => return Action::OnlyReported(Reason::NothingWaited),
+    };
+    Action::Rescued { moved, by }
 }
 
 impl Stall {
@@ -273,6 +337,7 @@ impl Stall {
             lasted: Duration::ZERO,
             first: None,
             class: Class::Unknown,
+            unsure: false,
             counted: false,
             replaced: false,
             behind: Behind::default(),

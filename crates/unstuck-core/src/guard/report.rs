@@ -94,6 +94,8 @@ pub enum Helper {
     IdleWorker,
     /// A worker added for the time of the stall.
     RescueWorker,
+    /// The guard's own thread: only timers and sockets had to be looked at.
+    Guard,
 }
 
 /// Why a stall was only reported.
@@ -262,7 +264,7 @@ impl fmt::Display for Action {
             Self::OnlyReported(reason) => write!(f, "nothing: {reason}"),
             Self::Saturated { stuck } => {
                 let workers = plural(*stuck as u64, "worker is", "workers are");
-                write!(f, "nothing: {stuck} {workers} stuck, and no more may be added (max_rescue)")
+                write!(f, "nothing: {stuck} {workers} stuck, and no more may be added (max_rescue_threads)")
             }
         }
     }
@@ -273,6 +275,7 @@ impl fmt::Display for Helper {
         f.write_str(match self {
             Self::IdleWorker => "an idle worker",
             Self::RescueWorker => "a rescue worker",
+            Self::Guard => "the guard itself",
         })
     }
 }

@@ -1,8 +1,8 @@
 use std::future::poll_fn;
 use std::panic::{self, AssertUnwindSafe};
-use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::task::{Wake, Waker};
 use std::thread;
 
 use super::*;
@@ -257,14 +257,8 @@ fn a_handle_can_be_awaited() {
     let runner = thread::spawn(move || queued.run());
     let (done, is_done) = mpsc::channel();
     let waiter = thread::spawn(move || {
-        let mut twice = pin!(poll_fn(|cx| Pin::new(&mut handle).poll(cx)));
-        let waker = Waker::from(Arc::new(Unpark(crate::sync::thread::current())));
-        loop {
-            if let Poll::Ready(result) = twice.as_mut().poll(&mut Context::from_waker(&waker)) {
-                return done.send(result.unwrap()).unwrap();
-            }
-            thread::park();
-        }
+        let value = block_on::wait("wait", poll_fn(|cx| Pin::new(&mut handle).poll(cx))).unwrap();
+        done.send(value).unwrap();
     });
     assert_eq!(is_done.recv().unwrap(), 5);
     waiter.join().unwrap();

@@ -29,7 +29,7 @@ use self::queue::{Injector, Local, Slot, Stealer};
 pub(crate) use self::worker::Worker;
 use crate::context;
 use crate::driver::Driver;
-use crate::guard::{Beat, Duty, Guard, GuardConfig, ThreadProbe};
+use crate::guard::{Beat, Duty, Guard, GuardConfig, StallPolicy, ThreadProbe};
 use crate::handle::Handle;
 use crate::metrics::Statistics;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -300,6 +300,12 @@ impl Shared {
         &self.remotes[..self.seats.load(Ordering::Acquire)]
     }
 
+    /// A monitor watches the workers.
+    #[inline]
+    fn is_guarded(&self) -> bool {
+        self.config.guard.policy != StallPolicy::Off
+    }
+
     /// After a push: wakes a sleeper if nobody searches.
     #[inline]
     fn wake_one(&self) {
@@ -322,7 +328,7 @@ impl Shared {
         for remote in &self.remotes {
             remote.parker.unpark(&self.driver);
         }
-        self.guard.wake_monitor();
+        self.guard.end();
     }
 
     /// True if a task waits in a queue that others may take from. Slots do not count: their workers are awake.

@@ -9,6 +9,7 @@ use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
@@ -16,6 +17,7 @@ use shuttle::{Config, Runner};
 use super::Scheduler;
 use crate::LocalLoop;
 use crate::driver::{Driver, Park, ThreadDriver, Unpark};
+use crate::guard::{GuardConfig, Replacement, StallPolicy, Watched};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, thread};
 
@@ -128,6 +130,22 @@ fn tasks_that_wake_each_other_take_every_turn() {
             }
         });
         assert_eq!(turn.number.load(Ordering::Relaxed), 6);
+        assert!(scheduler.shutdown(None));
+    });
+}
+
+#[test]
+fn a_task_hears_a_wake_from_outside() {
+    explore(|| {
+        let scheduler = scheduler(2);
+        let turn = Arc::new(Turn::default());
+        let task = scheduler.handle().spawn({
+            let turn = turn.clone();
+            async move { turn.take(1).await }
+        });
+        dawdle();
+        scheduler.block_on(turn.take(0));
+        scheduler.block_on(task).unwrap();
         assert!(scheduler.shutdown(None));
     });
 }
@@ -360,6 +378,86 @@ fn a_paused_clock_jumps_when_everybody_sleeps_and_not_before() {
             sleeper.await.unwrap();
         });
         assert_eq!(clock.jumps.load(Ordering::Relaxed), 1);
+        assert!(scheduler.shutdown(None));
+    });
+}
+
+/// What the guard's monitor does, without its clock: whatever is in a poll may be stuck.
+fn rescue_at_random(shared: &Arc<super::Shared>, is_over: impl Fn() -> bool) {
+    let mut replaced = vec![None; shared.seats()];
+    while !is_over() {
+        for (seat, replaced) in replaced.iter_mut().enumerate() {
+            let Some(sight) = shared.sight(seat) else { continue };
+            shared.take_from(seat, &|_| false);
+            shared.sort(&|_| false);
+            let served = !Watched::has_work(shared) || shared.wake_sleeper();
+            if served || *replaced == Some(sight.epoch) {
+                continue;
+            }
+            if shared.replace(seat, sight.epoch) == Replacement::AtWork {
+                *replaced = Some(sight.epoch);
+            }
+        }
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn tasks_behind_stuck_workers_run_once_and_the_workers_come_back() {
+    explore(|| {
+        let hour = Duration::from_secs(3600);
+        let guard = GuardConfig {
+            policy: StallPolicy::Rescue,
+            threshold: hour, // the real monitor looks on
+            max_rescue: Some(2),
+            keep_alive: Duration::from_millis(500), // on the models' clock: at any moment, or never
+            ..GuardConfig::default()
+        };
+        let config = super::Config { workers: 2, guard, ..super::Config::default() };
+        let scheduler = Scheduler::new(&config, Box::new(ThreadDriver::new()));
+        scheduler.start().unwrap();
+        let handle = scheduler.handle();
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        let runs = Arc::new(AtomicUsize::new(0));
+        let mut tasks = Vec::new();
+        for _ in 0..2 {
+            let (gate, runs) = (gate.clone(), runs.clone());
+            tasks.push(handle.spawn(async move {
+                // Lies in the slot of a worker that is about to be stuck.
+                let child = crate::spawn({
+                    let runs = runs.clone();
+                    async move { runs.fetch_add(1, Ordering::Relaxed) }
+                });
+                {
+                    let mut open = gate.0.lock();
+                    while !*open {
+                        gate.1.wait(&mut open);
+                    }
+                }
+                child.await.unwrap();
+                runs.fetch_add(1, Ordering::Relaxed);
+            }));
+        }
+        tasks.push(handle.spawn({
+            let gate = gate.clone();
+            async move {
+                *gate.0.lock() = true;
+                gate.1.notify_all();
+            }
+        }));
+        let over = Arc::new(AtomicUsize::new(0));
+        let monitor = {
+            let (shared, over) = (scheduler.shared.clone(), over.clone());
+            thread::spawn(move || rescue_at_random(&shared, || over.load(Ordering::Relaxed) == 1))
+        };
+        scheduler.block_on(async {
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
+        over.store(1, Ordering::Relaxed);
+        monitor.join().unwrap();
+        assert_eq!(runs.load(Ordering::Relaxed), 4);
         assert!(scheduler.shutdown(None));
     });
 }

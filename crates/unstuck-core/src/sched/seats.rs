@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Config, Hook, Remote, Shared, Worker};
 use crate::context;
 use crate::guard::{
-    Class, Guard, Look, Monitor, Place, Sight, StallPolicy, StallReport, ThreadProbe, Watched,
+    Class, Guard, Look, Monitor, Place, Replacement, Sight, StallPolicy, StallReport, ThreadProbe, Watched,
 };
 use crate::handle::Handle;
 use crate::job::contain;
@@ -94,11 +94,11 @@ fn hook(hook: Option<&Hook>, name: &str) {
 }
 
 /// Finds a seat that can start to work: a spare one, else an empty one with a new thread.
-fn add(shared: &Arc<Shared>) -> bool {
+fn add(shared: &Arc<Shared>) -> Replacement {
     for remote in shared.occupied() {
         if remote.duty.recall() {
             remote.parker.unpark(&shared.driver);
-            return true;
+            return Replacement::AtWork;
         }
     }
     for (seat, remote) in shared.remotes.iter().enumerate() {
@@ -107,13 +107,13 @@ fn add(shared: &Arc<Shared>) -> bool {
         }
         if remote.local.lock().is_none() || start(shared, seat).is_err() {
             remote.duty.vacate();
-            return false;
+            return Replacement::NoThread;
         }
         // Release: pairs with the Acquire in `occupied`.
         shared.seats.fetch_max(seat + 1, Ordering::AcqRel);
-        return true;
+        return Replacement::AtWork;
     }
-    false
+    Replacement::NoSeat
 }
 
 impl Watched for Arc<Shared> {
@@ -127,6 +127,10 @@ impl Watched for Arc<Shared> {
 
     fn look(&self, seat: usize) -> Option<Look> {
         (*self.remotes[seat].probe.lock())?.look()
+    }
+
+    fn hurry(&self, seat: usize, epoch: u64) {
+        self.remotes[seat].pulse.beat.hurry(epoch);
     }
 
     fn take_from(&self, seat: usize, is_suspect: &dyn Fn(Place) -> bool) -> usize {
@@ -165,8 +169,13 @@ impl Watched for Arc<Shared> {
         self.idle.is_searching() || self.idle.asleep() > 0
     }
 
-    fn replace(&self, seat: usize, epoch: u64) -> bool {
-        add(self) && {
+    fn is_replaced(&self, seat: usize) -> bool {
+        !self.remotes[seat].duty.is_working()
+    }
+
+    fn replace(&self, seat: usize, epoch: u64) -> Replacement {
+        let added = add(self);
+        if added == Replacement::AtWork {
             // Only now: a worker is never lost before another works in its place. If it has come back meanwhile, it
             // retires all the same.
             let Remote { duty, pulse, parker, .. } = &*self.remotes[seat];
@@ -175,8 +184,8 @@ impl Watched for Arc<Shared> {
             if !pulse.beat.is_at(epoch) {
                 parker.unpark(&self.driver); // it may sleep already, and shall notice
             }
-            true
         }
+        added
     }
 
     fn all_asleep(&self) -> bool {
@@ -185,10 +194,6 @@ impl Watched for Arc<Shared> {
 
     fn is_over(&self) -> bool {
         self.is_drained()
-    }
-
-    fn lost(&self) -> usize {
-        self.occupied().iter().filter(|remote| remote.duty.is_lost()).count()
     }
 
     fn describe(&self, seat: usize, sight: Sight) -> StallReport {

@@ -131,6 +131,12 @@ impl Worker {
         std::ptr::eq(&*self.shared, shared)
     }
 
+    /// Should the present poll let others have a turn? None if nobody watches, and the worker cannot know.
+    #[inline]
+    pub(crate) fn is_overdue(&self) -> Option<bool> {
+        self.shared.is_guarded().then(|| self.pulse().beat.is_overdue())
+    }
+
     #[inline]
     fn remote(&self) -> &Remote {
         &self.shared.remotes[self.index]

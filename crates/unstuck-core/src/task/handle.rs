@@ -13,9 +13,9 @@ use std::task::{Context, Poll};
 use super::header::{Header, discard_outcome, drop_refs, take_outcome};
 use super::state::{Cancel, Let};
 use super::waker::submit;
-use crate::context;
 use crate::error::JoinError;
 use crate::job::contain;
+use crate::{block_on, context};
 
 /// A spawned task. Awaiting it gives its result.
 ///
@@ -72,6 +72,29 @@ impl<T> Task<T> {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.raw.is_done()
+    }
+
+    /// True if it ended by cancellation: awaiting it gives (or gave) an error that
+    /// [is_cancelled](JoinError::is_cancelled).
+    ///
+    /// False while it runs, also when a cancellation is on its way, and false for a task that gave a value all the same.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.raw.is_cancelled()
+    }
+
+    /// Blocks this thread until the task has ended, and gives its result. For plain threads: in a task, await it.
+    ///
+    /// A single-threaded loop runs nothing while nobody runs it: on its own thread this would wait for ever.
+    ///
+    /// # Errors
+    /// As awaiting it.
+    ///
+    /// # Panics
+    /// Panics inside async code, which it would stall, and when the result was taken before.
+    #[track_caller]
+    pub fn wait(self) -> Result<T, JoinError> {
+        block_on::wait("wait", self)
     }
 
     /// The result if the task has ended, without waiting.
@@ -251,6 +274,12 @@ impl TaskRef {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.header().state.is_complete()
+    }
+
+    /// True if it ended by cancellation. See [`Task::is_cancelled`].
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.header().state.is_cancelled()
     }
 
     /// True while a cancellation is requested and not yet delivered.

@@ -442,9 +442,10 @@ impl<F: Future> Cell<F> {
     /// # Safety
     /// RUNNING is the caller's, and the future has been dropped.
     unsafe fn publish(&self, outcome: Stage<F>) {
+        let cancelled = matches!(outcome, Stage::Cancelled | Stage::Refused);
         // SAFETY: RUNNING is ours (rule 2).
         self.stage.with_mut(|stage| unsafe { std::ptr::write(stage, outcome) });
-        let completed = self.header.state.complete();
+        let completed = self.header.state.complete(cancelled);
         if !completed.handle {
             // SAFETY: complete and without a handle: the outcome is ours (rule 2).
             unsafe { discard::<F>(NonNull::from(&self.header).cast()) };

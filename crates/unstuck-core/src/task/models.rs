@@ -56,7 +56,7 @@ impl House {
     pub(crate) fn spawn<F: Future + 'static>(&self, future: F, name: &Arc<str>) -> Task<F::Output> {
         let how = Spawn { name: Some(name.clone()), place: Location::caller() };
         // SAFETY: each model keeps its house until the registry is empty; futures are `Send` in spirit.
-        unsafe { super::spawn(NonNull::from(self as &dyn Home), future, how) }
+        unsafe { super::spawn(NonNull::from(self as &dyn Home), future, how) }.task()
     }
 
     /// Runs one task once; false if none is ready.

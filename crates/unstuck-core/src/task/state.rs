@@ -7,7 +7,8 @@
 //!  bit 3 HANDLE      a `Task` handle exists: it owns the outcome
 //!  bit 4 WAITER      the handle has left a waker to be called on completion
 //!  bit 5 CANCEL      a cancellation was requested and not yet delivered
-//!  bits 6…           number of references: registry, runnable, handle, each waker
+//!  bit 6 CANCELLED   with COMPLETE: it was cancelled, or refused; stays when the outcome is taken
+//!  bits 7…           number of references: registry, runnable, handle, each waker
 //! ```
 //!
 //! Every method here is one atomic step with a named outcome; what to do about it is the caller's business. The
@@ -22,7 +23,8 @@ const COMPLETE: usize = 1 << 2;
 const HANDLE: usize = 1 << 3;
 const WAITER: usize = 1 << 4;
 const CANCEL: usize = 1 << 5;
-const REF: usize = 1 << 6;
+const CANCELLED: usize = 1 << 6;
+const REF: usize = 1 << 7;
 
 /// A new task is scheduled and held by three: the registry, its runnable, its handle.
 const NEW: usize = SCHEDULED | HANDLE | (3 * REF);
@@ -153,12 +155,13 @@ impl State {
         .unwrap_or(Pause::Cancel)
     }
 
-    /// The future is gone and the outcome stored.
+    /// The future is gone and the outcome stored. `cancelled`: there is no value because somebody wanted none.
     #[inline]
-    pub(crate) fn complete(&self) -> Completed {
+    pub(crate) fn complete(&self, cancelled: bool) -> Completed {
+        let how = if cancelled { CANCELLED } else { 0 };
         // Release: pairs with the Acquire in `is_complete`, after which the handle reads the outcome.
         // Acquire: pairs with the Release in `set_waiter`, after which we read the waiter.
-        let before = self.0.fetch_xor(RUNNING | COMPLETE, Ordering::AcqRel);
+        let before = self.0.fetch_xor(RUNNING | COMPLETE | how, Ordering::AcqRel);
         debug_assert_eq!(before & (RUNNING | COMPLETE), RUNNING);
         Completed { handle: before & HANDLE != 0, waiter: before & WAITER != 0 }
     }
@@ -208,6 +211,12 @@ impl State {
         self.0.load(Ordering::Acquire) & COMPLETE != 0
     }
 
+    /// True once it has ended without a value because it was cancelled or refused.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        // Acquire: pairs with the Release in `complete`: who is told so sees what its destructors did.
+        self.0.load(Ordering::Acquire) & CANCELLED != 0
+    }
+
     /// True while the handle's waker lies in the `waiter` field. Only the handle sets and clears it.
     #[inline]
     pub(crate) fn has_waiter(&self) -> bool {
@@ -230,7 +239,7 @@ impl State {
         // Relaxed: whoever makes a reference has one, so the task cannot go away meanwhile.
         let before = self.0.fetch_add(REF, Ordering::Relaxed);
         if before > usize::MAX / 2 {
-            // 2^57 forgotten wakers. A wrapped count would free a task that is in use: end here instead.
+            // 2^56 forgotten wakers. A wrapped count would free a task that is in use: end here instead.
             std::process::abort();
         }
     }

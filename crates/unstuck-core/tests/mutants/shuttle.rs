@@ -1,10 +1,17 @@
 /// What shuttle must notice.
 const SHUTTLE: &[Mutant] = &[
     Mutant {
-        without: "the wake-up after a task came from outside",
+        without: "the wake-up after a task was woken from outside",
         file: "sched/mod.rs",
-        text: "self.injector.push(task);\n                self.wake_one();",
-        by: "self.injector.push(task);",
+        text: "self.injector.push(task);\n                self.wake_one();\n                // Release",
+        by: "self.injector.push(task);\n                // Release",
+        model: "sched::schedules::a_task_hears_a_wake_from_outside",
+    },
+    Mutant {
+        without: "the wake-up after a task was spawned from outside",
+        file: "sched/mod.rs",
+        text: "self.injector.push(task);\n                self.wake_one();\n            }",
+        by: "self.injector.push(task);\n            }",
         model: "sched::schedules::several_threads_block_on_one_scheduler",
     },
     Mutant {
@@ -31,8 +38,8 @@ const SHUTTLE: &[Mutant] = &[
     Mutant {
         without: "the sleeper's last look at the injector",
         file: "sched/mod.rs",
-        text: "!self.injector.is_empty() || self.remotes",
-        by: "self.remotes",
+        text: "!self.injector.is_empty()\n            || !self.suspects",
+        by: "!self.suspects",
         model: "sched::schedules::a_task_that_blocks_its_worker_for_another_one_gets_it",
     },
     Mutant {
@@ -76,5 +83,12 @@ const SHUTTLE: &[Mutant] = &[
         text: "last && self.shared.nobody_outside()",
         by: "last",
         model: "sched::schedules::a_paused_clock_jumps_when_everybody_sleeps_and_not_before",
+    },
+    Mutant {
+        without: "the hand-over of what a replaced worker still finds at its seat",
+        file: "sched/worker.rs",
+        text: "            self.shared.injector.push(task);\n            moved = true;",
+        by: "            std::mem::forget(task);\n            moved = true;",
+        model: "sched::schedules::tasks_behind_stuck_workers_run_once_and_the_workers_come_back",
     },
 ];

@@ -31,33 +31,53 @@ pub(crate) struct Capture(Copied);
 pub(crate) fn capture(thread: u64, limit: Duration) -> Result<Capture, Unavailable> {
     let _turn = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
     signal::claim()?;
-    let question = registry::ask(thread)?;
-    let started = Instant::now();
-    let mut looks = 0;
+    let mut patience = Patience::new(limit);
+    let question = loop {
+        match registry::ask(thread)? {
+            Some(question) => break question,
+            // An earlier asker gave up during the copying. That takes microseconds, unless the thread lost its processor.
+            None if patience.pause() => {}
+            None => return Err(Reason::Busy.into()),
+        }
+    };
     loop {
         match SLOT.look(question) {
             Progress::Ready => return Ok(Capture(SLOT.copied(question))),
             Progress::Withdrawn => return Err(Reason::Gone.into()),
-            Progress::Waiting if started.elapsed() < limit => pause(&mut looks),
-            Progress::Waiting => break,
+            Progress::Declined => return Err(Reason::OtherStack.into()),
+            Progress::Waiting if patience.pause() => {}
+            Progress::Waiting => match SLOT.give_up(question) {
+                GivenUp::Unanswered | GivenUp::WhileCopying => return Err(Reason::Silent(limit).into()),
+                GivenUp::Answered => {}
+            },
         }
-    }
-    match SLOT.give_up(question) {
-        GivenUp::Ready => Ok(Capture(SLOT.copied(question))),
-        GivenUp::Withdrawn => Err(Reason::Gone.into()),
-        GivenUp::Unanswered | GivenUp::WhileCopying => Err(Reason::Silent(limit).into()),
     }
 }
 
-/// A running thread answers within a few microseconds, one that sleeps within some fifty: it has to be woken first.
+/// Looks often at first: a running thread answers within a few microseconds. One that sleeps takes some fifty, as it has
+/// to be woken.
 ///
-/// Sleeping between looks rather than on a futex keeps the handler free of system calls.
-fn pause(looks: &mut u32) {
-    *looks += 1;
-    if *looks < 100 {
-        hint::spin_loop();
-    } else {
-        thread::sleep(Duration::from_micros(20));
+/// Sleeping between looks, rather than on a futex, spares the handler a system call that could fail.
+struct Patience {
+    since: Instant,
+    limit: Duration,
+    looks: u32,
+}
+
+impl Patience {
+    fn new(limit: Duration) -> Self {
+        Patience { since: Instant::now(), limit, looks: 0 }
+    }
+
+    /// Lets a moment pass. False: it was the last.
+    fn pause(&mut self) -> bool {
+        self.looks += 1;
+        if self.looks < 100 {
+            hint::spin_loop();
+        } else {
+            thread::sleep(Duration::from_micros(20));
+        }
+        self.since.elapsed() < self.limit
     }
 }
 

@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::capture::SLOT;
-use super::slot::{Question, StillCopying};
+use super::slot::Question;
 use super::{bounds, signal};
 use crate::error::{Reason, Unavailable};
 
@@ -36,20 +36,28 @@ fn registry() -> MutexGuard<'static, Registry> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Puts a question to `thread` and signals it.
-pub(super) fn ask(thread: u64) -> Result<Question, Unavailable> {
+/// Puts a question to `thread` and signals it. None: the slot is not free yet.
+pub(super) fn ask(thread: u64) -> Result<Option<Question>, Unavailable> {
     // The lock is held until the signal is sent: the thread cannot leave in between.
     let mut registry = registry();
     let Some(Thread { tid, stack }) = registry.threads.get(&thread) else {
         return Err(Reason::Gone.into());
     };
-    let (tid, stack) = (*tid, stack.clone());
-    let question = SLOT.ask(stack).map_err(|StillCopying| Reason::Busy)?;
+    let tid = *tid;
+    let Ok(question) = SLOT.ask(number(tid), stack.clone()) else { return Ok(None) };
     registry.asked = Some((thread, question));
-    signal::send(tid).inspect_err(|_| {
-        let _ = SLOT.give_up(question);
-    })?;
-    Ok(question)
+    match signal::send(tid) {
+        Ok(()) => Ok(Some(question)),
+        Err(why) => {
+            let _ = SLOT.give_up(question);
+            Err(why)
+        }
+    }
+}
+
+/// How the slot keeps a thread's number.
+pub(super) fn number(tid: libc::pid_t) -> u64 {
+    u64::from(tid.unsigned_abs())
 }
 
 /// One reason for which the calling thread is registered. Not `Send`: it belongs to the thread.

@@ -14,8 +14,8 @@ use std::mem;
 use std::ptr;
 
 use super::capture::SLOT;
-use super::peek;
 use super::slot::Registers;
+use super::{peek, registry};
 use crate::error::{Reason, Unavailable};
 
 const SIGNAL: c_int = libc::SIGURG;
@@ -109,10 +109,11 @@ pub(super) fn send(tid: libc::pid_t) -> Result<(), Unavailable> {
 ///
 /// 1. it reads four registers from the context that the kernel laid on the stack;
 /// 2. `Slot::answer`: atomic loads and stores on a static, one or two compare-and-exchanges;
-/// 3. between them, one load a word from the stack that it interrupted.
+/// 3. between them, if there is a question, one system call: `gettid`, which cannot fail, so `errno` stays as it is;
+/// 4. and one load a word from the stack that it interrupted.
 ///
-/// No call leaves this crate, so `errno` stays as it is. No lock is taken, so it cannot wait for the code that it
-/// interrupted. Nothing panics: indices are constants, and no arithmetic overflows.
+/// No lock is taken, so it cannot wait for the code that it interrupted. Nothing panics: indices are constants, and no
+/// arithmetic overflows.
 extern "C" fn answer(_signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
     // Somebody's handler might pass the signal on to us without its context.
     if context.is_null() {
@@ -121,12 +122,12 @@ extern "C" fn answer(_signal: c_int, _info: *mut libc::siginfo_t, context: *mut 
     // SAFETY: with SA_SIGINFO the third argument points to the interrupted thread's context. It lies on the stack that
     // the handler runs on, and nobody else knows of it until we return.
     let context = unsafe { &*context.cast::<libc::ucontext_t>() };
-    let _ = SLOT.answer(registers(context), |address| {
-        // SAFETY: `Slot::answer` reads whole words of a stack that a thread has registered, from the page of the
-        // interrupted stack pointer upwards. Stacks do not overlap, so a stack pointer within it means that we have
-        // interrupted that very thread (and it cannot end while it runs us). Its question was not withdrawn, so it is
-        // still registered and the bounds are those of the stack that it runs on. Between a live stack pointer and
-        // the stack's end all memory is mapped, or grows when it is touched, as it would for the thread itself.
+    let this = || registry::number(this_thread());
+    let _ = SLOT.answer(registers(context), this, |address| {
+        // SAFETY: `Slot::answer` reads whole words from the page of the interrupted stack pointer upwards, on the stack
+        // that this very thread has registered. The question was not withdrawn, so it is still registered, and a thread
+        // keeps its stack as long as it runs. Between a stack pointer on it and the stack's end all memory is mapped, or
+        // grows when it is touched, as it would for the thread itself; guard pages are not part of it (`bounds`).
         unsafe { peek::word(address) }
     });
 }

@@ -9,18 +9,19 @@
 //!                          │                      │
 //!                          │ give_up (5)          │ give_up (6)           answer (7)
 //!                          ├────────────► idle    └────────────► left ──────────────► idle
-//!                          │ withdraw (8)
-//!                          └────────────► withdrawn  (as good as idle)
+//!                          │ withdraw (8), or answer on another stack (9)
+//!                          └────────────► withdrawn, declined  (as good as idle)
 //! ```
 //!
 //! The state is one word: the question's number, and the phase in the lowest three bits. Every step out of `asked` and
 //! `copying` is a compare-and-exchange of the whole word, so exactly one side wins, and a step that was meant for an
 //! earlier question fails.
 //!
-//! * **Who may write what.** The range is written by the asker while nothing is asked. Registers and words are written
-//!   by the one handler that won step 2, until its step 3 or 7.
-//! * **Late handler.** It finds no question (nothing happens), or a later one. If that names its own stack it is a
-//!   good answer; if not, `holds` sends it away.
+//! * **Who may write what.** The thread's number and its stack's range are written by the asker while nothing is asked.
+//!   Registers and words are written by the one handler that won step 2, until its step 3 or 7.
+//! * **Late handler.** It finds no question, or a later one. If that names its own thread, it is a good answer; if not,
+//!   it leaves it alone.
+//! * **Another stack.** The thread runs a coroutine or a signal handler: it says so at once, as its signal is spent (9).
 //! * **Asker gives up while the handler copies.** It does not wait for it: the slot is `left`, and refuses questions
 //!   until the handler has put it back (7).
 //! * **The thread ends.** It withdraws the question itself (8). From then on no memory of its stack is read.
@@ -41,6 +42,7 @@ const COPYING: u64 = 2;
 const READY: u64 = 3;
 const LEFT: u64 = 4;
 const WITHDRAWN: u64 = 5;
+const DECLINED: u64 = 6;
 const PHASE: u64 = 7;
 const ONE_QUESTION: u64 = PHASE + 1;
 
@@ -82,6 +84,7 @@ pub(crate) enum Progress {
     Waiting,
     Ready,
     Withdrawn,
+    Declined,
 }
 
 #[must_use]
@@ -89,20 +92,22 @@ pub(crate) enum Progress {
 pub(crate) enum GivenUp {
     Unanswered,
     WhileCopying,
-    Ready,
-    Withdrawn,
+    /// There was an answer after all: look.
+    Answered,
 }
 
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Given,
+    Declined,
     NotAsked,
 }
 
 /// Room for one question and `N` words of stack. Askers take turns: the caller holds a lock.
 pub(crate) struct Slot<const N: usize> {
     state: AtomicU64,
+    thread: AtomicU64,
     low: AtomicU64,
     high: AtomicU64,
     registers: [AtomicU64; 4],
@@ -113,13 +118,14 @@ pub(crate) struct Slot<const N: usize> {
 
 /// The asker's side.
 impl<const N: usize> Slot<N> {
-    /// Step 1: asks the thread whose stack is `stack`. Signal it after this.
-    pub(crate) fn ask(&self, stack: Range<u64>) -> Result<Question, StillCopying> {
+    /// Step 1: asks the thread with this number and this stack. Signal it after this.
+    pub(crate) fn ask(&self, thread: u64, stack: Range<u64>) -> Result<Question, StillCopying> {
         // Acquire: pairs with the Release of steps 3 and 7, so a past handler's stores are over before ours begin.
         let state = self.state.load(Ordering::Acquire);
         if matches!(state & PHASE, COPYING | LEFT) {
             return Err(StillCopying);
         }
+        self.thread.store(thread, Ordering::Relaxed);
         self.low.store(stack.start, Ordering::Relaxed);
         self.high.store(stack.end, Ordering::Relaxed);
         let asked = (state & !PHASE).wrapping_add(ONE_QUESTION) | ASKED;
@@ -134,11 +140,12 @@ impl<const N: usize> Slot<N> {
         match self.state.load(Ordering::Acquire) {
             state if state == question.at(READY) => Progress::Ready,
             state if state == question.at(WITHDRAWN) => Progress::Withdrawn,
+            state if state == question.at(DECLINED) => Progress::Declined,
             _ => Progress::Waiting,
         }
     }
 
-    /// Steps 5 and 6: stops waiting. A copy that has become ready in this moment may still be taken.
+    /// Steps 5 and 6: stops waiting.
     pub(crate) fn give_up(&self, question: Question) -> GivenUp {
         if self.step(question, ASKED, IDLE, Ordering::Relaxed) {
             // Relaxed: nobody has written anything for this question.
@@ -148,13 +155,10 @@ impl<const N: usize> Slot<N> {
             // Relaxed: the handler's stores are waited for by the Acquire in `ask`, after step 7.
             return GivenUp::WhileCopying;
         }
-        match self.look(question) {
-            Progress::Withdrawn => GivenUp::Withdrawn,
-            Progress::Ready | Progress::Waiting => GivenUp::Ready,
-        }
+        GivenUp::Answered
     }
 
-    /// Step 4: takes the answer out. Only after [`look`](Self::look) or [`give_up`](Self::give_up) said that it is ready.
+    /// Step 4: takes the answer out. Only after [`look`](Self::look) said that it is ready.
     pub(crate) fn copied(&self, question: Question) -> Copied {
         debug_assert_eq!(self.look(question), Progress::Ready);
         // Relaxed, all of them: the Acquire in `look` came first.
@@ -168,6 +172,12 @@ impl<const N: usize> Slot<N> {
         copied
     }
 
+    /// What `give_up` must not do; for a model that has to fail.
+    #[cfg(unstuck_loom)]
+    pub(crate) fn take_back_by_force(&self) {
+        self.state.store(IDLE, Ordering::Release);
+    }
+
     fn step(&self, question: Question, from: u64, to: u64, success: Ordering) -> bool {
         // Relaxed on failure: the caller then looks again, with Acquire.
         self.state.compare_exchange(question.at(from), question.at(to), success, Ordering::Relaxed).is_ok()
@@ -176,24 +186,36 @@ impl<const N: usize> Slot<N> {
 
 /// The side of the thread that is asked.
 impl<const N: usize> Slot<N> {
-    /// Steps 2, and 3 or 7: copies this thread's stack, if a question names the stack on which it runs.
+    /// Steps 2, and 3 or 7, or 9: copies this thread's stack, if it is asked and runs on it.
     ///
-    /// Called by the signal handler: only atomics and `read`; no allocation, no lock, no panic, no system call. `read`
-    /// is called with addresses of whole words between the stack pointer and the end of the stack, and with up to 128
-    /// bytes below the stack pointer on the same page.
-    pub(crate) fn answer(&self, registers: Registers, read: impl Fn(u64) -> u64) -> Answer {
+    /// Called by the signal handler: only atomics and the two functions that it brings; no allocation, no lock, no panic.
+    /// `read` is called only if the question names this thread and the stack pointer lies on the stack that the question
+    /// names. It gets addresses of whole words from there to the end of the stack, and of up to 128 bytes below the
+    /// stack pointer on the same page.
+    pub(crate) fn answer(
+        &self,
+        registers: Registers,
+        this_thread: impl FnOnce() -> u64,
+        read: impl Fn(u64) -> u64,
+    ) -> Answer {
         // Acquire: pairs with the Release in `ask`.
         let state = self.state.load(Ordering::Acquire);
         let question = Question(state);
         if state & PHASE != ASKED {
             return Answer::NotAsked;
         }
-        // Relaxed: the range is only written while nothing is asked. If the question changed meanwhile, step 2 fails.
+        // Relaxed, all three: they are only written while nothing is asked. If the question changed meanwhile, steps 2
+        // and 9 fail.
+        if self.thread.load(Ordering::Relaxed) != this_thread() {
+            return Answer::NotAsked;
+        }
         let low = self.low.load(Ordering::Relaxed);
         let high = self.high.load(Ordering::Relaxed);
         let sp = registers.sp & !(WORD - 1);
         if sp < low || sp >= high {
-            return Answer::NotAsked;
+            // Relaxed: nothing was written for this question.
+            self.step(question, ASKED, DECLINED, Ordering::Relaxed);
+            return Answer::Declined;
         }
         // Acquire: pairs with the Release in `ask`, behind which the previous answer was read.
         if !self.step(question, ASKED, COPYING, Ordering::Acquire) {
@@ -234,6 +256,7 @@ impl<const N: usize> Slot<N> {
     pub(crate) const fn new() -> Self {
         Slot {
             state: AtomicU64::new(IDLE),
+            thread: AtomicU64::new(0),
             low: AtomicU64::new(0),
             high: AtomicU64::new(0),
             registers: [const { AtomicU64::new(0) }; 4],
@@ -248,6 +271,7 @@ impl<const N: usize> Slot<N> {
     pub(crate) fn new() -> Self {
         Slot {
             state: AtomicU64::new(IDLE),
+            thread: AtomicU64::new(0),
             low: AtomicU64::new(0),
             high: AtomicU64::new(0),
             registers: std::array::from_fn(|_| AtomicU64::new(0)),

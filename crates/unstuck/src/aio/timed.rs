@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn an_argument_without_debug_is_shown_by_its_type() {
         struct Opaque;
-        assert_eq!((&Arg(&"text")).show(), "\"text\"");
+        assert_eq!(Arg(&"text").show(), "\"text\"");
         assert!((&Arg(&Opaque)).show().ends_with("Opaque>"));
     }
 

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use unstuck_core::guard::{GuardConfig, StallPolicy, StallReport};
+use unstuck_core::guard::{GuardConfig, Sink, StallPolicy, StallReport};
 use unstuck_core::{Config, Hook, LocalLoop, Scheduler};
 
 use super::event_loop::EventLoop;
@@ -31,12 +31,18 @@ pub struct Builder {
     pub(super) blocking_keep_alive: Option<Duration>,
     pub(super) cpu_threads: Option<usize>,
     guard: GuardConfig,
+    /// What was asked for; a single-threaded loop is watched only if somebody wants it.
+    policy: Option<StallPolicy>,
+    slow_step: Duration,
     on_start: Option<Hook>,
     on_stop: Option<Hook>,
 }
 
 /// Rescheduling a thousand threads is the kernel's business, but more workers than this are surely a mistake.
 const MANY_WORKERS: usize = 32_768;
+
+/// asyncio's `slow_callback_duration`.
+const SLOW_STEP: Duration = Duration::from_millis(100);
 
 impl Builder {
     pub(super) fn new() -> Self {
@@ -48,7 +54,9 @@ impl Builder {
             max_blocking_threads: None,
             blocking_keep_alive: None,
             cpu_threads: None,
-            guard: GuardConfig { policy: StallPolicy::Rescue, ..GuardConfig::default() },
+            guard: GuardConfig::default(),
+            policy: None,
+            slow_step: SLOW_STEP,
             on_start: None,
             on_stop: None,
         }
@@ -121,10 +129,25 @@ impl Builder {
 
     /// What happens when a poll does not come back: [`StallPolicy::Rescue`] unless set.
     ///
+    /// A single-threaded loop is watched when this is set to anything but [`Off`](StallPolicy::Off), when
+    /// [`on_stall`](Self::on_stall) is set, and in [debug mode](crate::debug). It cannot be rescued: its
+    /// [slow steps](Self::slow_step) are only reported.
+    ///
     /// On a [paused](Self::start_paused) clock the guard is off: it measures real time.
     #[must_use]
     pub fn stall_guard(mut self, policy: StallPolicy) -> Self {
-        self.guard.policy = policy;
+        self.policy = Some(policy);
+        self
+    }
+
+    /// How long one step of a *single-threaded loop* may take before it is reported, if the loop is
+    /// [watched](Self::stall_guard): asyncio's `slow_callback_duration`. 100 ms unless set.
+    ///
+    /// The report comes while the step lasts, late by up to a tenth of this (and by a millisecond at least): a step that
+    /// ends within that time may go unreported, and one that was quicker never is.
+    #[must_use]
+    pub fn slow_step(mut self, time: Duration) -> Self {
+        self.slow_step = time.max(Duration::from_millis(1));
         self
     }
 
@@ -150,8 +173,8 @@ impl Builder {
         self
     }
 
-    /// Called with each [report](StallReport) of a stall, on a thread of its own: at 10 ms, 40 ms, 160 ms … of a stall,
-    /// and no more than 30 a minute. A panic in it is said on stderr and survived.
+    /// Called with each [report](StallReport) of a stall, on a thread of its own: at 10 ms, 40 ms, 160 ms … of a stall
+    /// (on a single-threaded loop at 1, 4, 16 … times [`slow_step`](Self::slow_step)), and no more than 30 a minute. A panic in it is said on stderr and survived.
     ///
     /// Unless set, reports go to stderr in [debug mode](crate::debug) and are only counted otherwise.
     #[must_use]
@@ -176,7 +199,8 @@ impl Builder {
         self.check()?;
         let driver = stack::driver(&self);
         let time = driver.handle();
-        let around: Arc<std::sync::OnceLock<Handle>> = Arc::default();
+        // The scheduler keeps its configuration, for threads it makes later: a weak reference breaks the circle.
+        let around: Arc<OnceLock<Weak<Stack>>> = Arc::default();
         let entered = around.clone();
         let config = Config {
             guard: self.guard(),
@@ -187,13 +211,14 @@ impl Builder {
             on_stop: self.on_stop.clone(),
             around: Some(Arc::new(move |worker, body| {
                 unstuck_time::be_punctual();
-                let _entered = entered.get().map(|handle| EnterGuard::new(handle, Some(worker)));
+                let stack = entered.get().and_then(Weak::upgrade);
+                let _entered = stack.map(|stack| EnterGuard::new(&Handle::new(stack), Some(worker)));
                 body();
             })),
         };
         let scheduler = Scheduler::new(&config, Box::new(driver));
         let handle = Stack::assemble(&self, scheduler.handle(), time, None)?;
-        let _ = around.set(handle.clone());
+        let _ = around.set(handle.downgrade());
         scheduler.start()?;
         Ok(Runtime::new_from(scheduler, handle))
     }
@@ -202,26 +227,41 @@ impl Builder {
     /// matter.
     ///
     /// # Errors
-    /// An impossible setting.
+    /// An impossible setting, or the system's error when the thread that watches for slow steps cannot be made.
     pub fn build_single(mut self) -> io::Result<EventLoop> {
         self.worker_threads = 1;
         self.check()?;
         let driver = stack::driver(&self);
         let time = driver.handle();
-        let core = LocalLoop::new(Box::new(driver));
+        let mut core = LocalLoop::new(Box::new(driver));
+        if self.watches_steps() {
+            core.watch(&self.thread_name, self.slow_step, self.sink())?;
+        }
         let handle = Stack::assemble(&self, core.handle(), time, Some(core.stopper()))?;
         Ok(EventLoop::from_parts(core, handle))
     }
 
     fn guard(&self) -> GuardConfig {
-        let mut guard = self.guard.clone();
-        if self.start_paused {
-            guard.policy = StallPolicy::Off;
+        let policy = self.policy.unwrap_or(StallPolicy::Rescue);
+        GuardConfig {
+            policy: if self.start_paused { StallPolicy::Off } else { policy },
+            on_stall: self.sink(),
+            ..self.guard.clone()
         }
-        if guard.on_stall.is_none() && crate::debug::enabled() {
-            guard.on_stall = Some(unstuck_core::guard::to_stderr());
-        }
-        guard
+    }
+
+    /// Does anybody want to know of slow steps of a single-threaded loop?
+    fn watches_steps(&self) -> bool {
+        let wanted = match self.policy {
+            Some(policy) => policy != StallPolicy::Off,
+            None => self.guard.on_stall.is_some() || crate::debug::enabled(),
+        };
+        wanted && !self.start_paused
+    }
+
+    /// Where reports go.
+    fn sink(&self) -> Option<Sink> {
+        self.guard.on_stall.clone().or_else(|| crate::debug::enabled().then(unstuck_core::guard::to_stderr))
     }
 
     fn check(&self) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use unstuck_core::{JobHandle, Task, TaskRef};
@@ -29,6 +29,10 @@ pub struct Handle(Arc<Stack>);
 impl Handle {
     pub(crate) fn new(stack: Arc<Stack>) -> Self {
         Self(stack)
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Stack> {
+        Arc::downgrade(&self.0)
     }
 
     pub(crate) fn stack(&self) -> &Stack {

@@ -158,7 +158,8 @@ fn timed_functions_and_futures_print_their_start_and_their_end() {
     ];
     let mut rest = stdout.as_str();
     for line in lines {
-        let at = rest.find(line).unwrap_or_else(|| panic!("'{line}' is missing, or out of order, in\n{stdout}"));
+        let at =
+            rest.find(line).unwrap_or_else(|| panic!("'{line}' is missing, or out of order, in\n{stdout}"));
         rest = &rest[at + line.len()..];
     }
     assert_eq!(stdout.matches("finished greet").count(), 2, "an Err is an end, too");

@@ -7,6 +7,7 @@
 //! | `macros` | the attributes as a user writes them |
 //! | `paused` | the virtual clock on several threads: it jumps only when nothing can run |
 //! | `quiet` | an idle runtime does not wake up |
+//! | `stalls` | the stall guard: what it tells, and what it must not do to a process |
 //! | `repository` | the house's invariants, written as absences |
 //!
 //! Time decides no test. Tests wait for conditions ([`support::until`]), open gates, or use the paused clock; the rows
@@ -19,4 +20,5 @@ mod macros;
 mod paused;
 mod quiet;
 mod repository;
+mod stalls;
 mod support;

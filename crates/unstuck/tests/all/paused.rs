@@ -72,7 +72,8 @@ async fn a_job_that_is_cancelled_or_panics_lets_go_of_it() {
     assert!(to_thread(|| panic!("(this test wants that)")).await.map(|(): ()| ()).is_err());
     assert!(cpu(|| panic!("(this test wants that)")).await.map(|(): ()| ()).is_err());
     let gate = Gate::new();
-    let runtime = Runtime::builder().worker_threads(1).start_paused(true).max_blocking_threads(1).build().unwrap();
+    let runtime =
+        Runtime::builder().worker_threads(1).start_paused(true).max_blocking_threads(1).build().unwrap();
     let (held, handle) = (gate.clone(), runtime.handle());
     let running = handle.spawn_blocking(move || held.pass());
     let queued = handle.spawn_blocking(|| ());

@@ -108,9 +108,12 @@ pub(crate) fn own_number(name: &str) -> u64 {
     field(&status, name).trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Threads of this process beyond those it had when the test's body began.
-pub(crate) fn extra_threads() -> u64 {
-    own_number("Threads:") - OWN_THREADS.get().expect("only in alone() and in_child()")
+/// Waits until this process has no more threads than when the test's body began. A thread that has been joined is
+/// counted by the kernel for a moment longer.
+#[track_caller]
+pub(crate) fn until_threads_are_gone() {
+    let own = OWN_THREADS.get().expect("only in alone() and in_child()");
+    until("all threads have gone", || own_number("Threads:") == *own);
 }
 
 /// The harness's own: its main thread and the one that runs the test.

@@ -124,7 +124,7 @@ fn what_was_done_is_said_in_words() {
     );
     assert_eq!(
         text(Action::Saturated { stuck: 8 }),
-        "nothing: 8 workers are stuck, and no more may be added (max_rescue)"
+        "nothing: 8 workers are stuck, and no more may be added (max_rescue_threads)"
     );
     assert_eq!(text(Action::OnlyReported(Reason::NothingWaited)), "nothing: no work waited behind it");
     assert_eq!(Behind { tasks: 1, timers_waited: false }.to_string(), "1 task");

@@ -18,6 +18,8 @@ struct Office {
     ended: AtomicUsize,
     tasks: usize,
     beds: Vec<Arc<dyn Unpark>>,
+    /// The pusher is a worker with work of its own, and not somebody from outside.
+    busy_pusher: bool,
     /// Each task that runs beside another one waits here until both have begun.
     meeting: Option<Meeting>,
 }
@@ -38,11 +40,11 @@ enum Habit {
 impl Office {
     fn push(&self) {
         self.queue.fetch_add(1, Ordering::Relaxed); // P1
-        self.wake_one();
+        self.wake(if self.busy_pusher { self.idle.wake_one_for_worker() } else { self.idle.wake_one() });
     }
 
-    fn wake_one(&self) {
-        if let Some(worker) = self.idle.wake_one() {
+    fn wake(&self, worker: Option<usize>) {
+        if let Some(worker) = worker {
             self.beds[worker].unpark();
         }
     }
@@ -76,7 +78,7 @@ impl Office {
 
     fn found(&self) {
         if self.idle.stop_searching() && self.has_work() {
-            self.wake_one();
+            self.wake(self.idle.wake_one());
         }
     }
 
@@ -117,10 +119,15 @@ impl Office {
 
 /// `workers` of which the last has a `habit`, and as many tasks, pushed by a thread that is none of them.
 fn office(workers: usize, tasks: usize, habit: Habit, meeting: bool) {
+    office_with(workers, tasks, habit, meeting, false);
+}
+
+fn office_with(workers: usize, tasks: usize, habit: Habit, meeting: bool, busy_pusher: bool) {
     model(move || {
         let mut beds: Vec<ThreadDriver> = (0..workers).map(|_| ThreadDriver::new()).collect();
         let office = Arc::new(Office {
-            idle: Idle::new(workers),
+            idle: Idle::new(workers + usize::from(busy_pusher)),
+            busy_pusher,
             queue: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
             tasks,
@@ -169,4 +176,10 @@ fn the_duty_to_search_passes_on_to_another_worker() {
 fn a_nap_hides_no_task() {
     office(1, 1, Habit::Naps, false);
     office(2, 1, Habit::Naps, false);
+}
+
+#[test]
+fn a_worker_that_pushes_and_then_blocks_leaves_no_task_behind() {
+    office_with(1, 1, Habit::Searches, false, true);
+    office_with(2, 1, Habit::Searches, false, true);
 }

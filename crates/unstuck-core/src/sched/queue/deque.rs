@@ -42,6 +42,14 @@ impl<T> Worker<T> {
 }
 
 impl<T> Stealer<T> {
+    pub(super) fn steal(&self) -> Steal<T> {
+        match self.0.try_lock().map(|mut queue| queue.pop_front()) {
+            Some(Some(task)) => Steal::Success(task),
+            Some(None) => Steal::Empty,
+            None => Steal::Retry,
+        }
+    }
+
     pub(super) fn steal_batch_and_pop(&self, to: &Worker<T>) -> Steal<T> {
         steal(&self.0, to)
     }
@@ -62,6 +70,14 @@ impl<T> Injector<T> {
 
     pub(super) fn push(&self, task: T) {
         self.0.lock().push_back(task);
+    }
+
+    pub(super) fn steal(&self) -> Steal<T> {
+        match self.0.try_lock().map(|mut queue| queue.pop_front()) {
+            Some(Some(task)) => Steal::Success(task),
+            Some(None) => Steal::Empty,
+            None => Steal::Retry,
+        }
     }
 
     pub(super) fn steal_batch_and_pop(&self, to: &Worker<T>) -> Steal<T> {

@@ -87,14 +87,15 @@ fn run_until_complete_leaves_other_tasks_as_they_are_for_the_next_run() {
     let event_loop = EventLoop::new().unwrap();
     let count = Arc::new(AtomicUsize::new(0));
     let counts = count.clone();
-    let task = event_loop.run_until_complete(async {
-        spawn(async move {
-            loop {
-                counts.fetch_add(1, Ordering::SeqCst);
-                unstuck::yield_now().await;
-            }
-        })
-    });
+    let counting = async move {
+        loop {
+            counts.fetch_add(1, Ordering::SeqCst);
+            unstuck::yield_now().await;
+        }
+    };
+    let mut task = None;
+    event_loop.run_until_complete(async { task = Some(spawn(counting)) });
+    let task = task.unwrap();
     assert_eq!(count.load(Ordering::SeqCst), 0, "it starts at its creator's next await, and there was none");
     event_loop.run_until_complete(sleep(Duration::ZERO));
     let seen = count.load(Ordering::SeqCst);
@@ -103,6 +104,22 @@ fn run_until_complete_leaves_other_tasks_as_they_are_for_the_next_run() {
     assert!(count.load(Ordering::SeqCst) > seen && !task.is_done());
     task.cancel();
     assert!(event_loop.run_until_complete(task).unwrap_err().is_cancelled());
+}
+
+#[test]
+fn tasks_and_calls_made_before_the_loop_runs_take_their_turns_before_its_main_future() {
+    let event_loop = EventLoop::new().unwrap();
+    let log = Log::new();
+    let say = |line: &'static str| {
+        let log = log.clone();
+        move || log.say(line)
+    };
+    let (first, third) = (say("task"), say("local task"));
+    drop(event_loop.handle().spawn(async move { first() }));
+    event_loop.handle().call_soon(say("call"));
+    drop(event_loop.spawn_local(async move { third() }));
+    event_loop.run_until_complete(async { log.say("main") });
+    assert_eq!(log.lines(), ["task", "call", "local task", "main"]);
 }
 
 #[test]
@@ -159,7 +176,7 @@ fn run_forever_ends_when_it_is_stopped_from_inside_or_from_another_thread() {
 #[test]
 fn several_runs_in_one_runtime_share_its_tasks() {
     let runtime = Runtime::builder().worker_threads(2).build().unwrap();
-    let task = runtime.block_on(async { spawn(async { 20 }) });
+    let (task, ()) = runtime.block_on(async { (spawn(async { 20 }), ()) });
     let value = runtime.block_on(async { task.await.unwrap() + 22 });
     assert_eq!(value, 42);
 }

@@ -44,7 +44,10 @@ both! {
         let task = spawn(sleep(10 * SECOND));
         let watch = task.watch();
         let outer = async move {
-            let inner = async move { task.await };
+            let inner = async move {
+                unstuck::yield_now().await;
+                task.await
+            };
             inner.await
         };
         assert!(wait_for(outer, SECOND).await.is_err());
@@ -100,10 +103,8 @@ both! {
         let watch = inner.watch();
         let (give, take) = std::sync::mpsc::channel();
         let waiter = spawn(async move {
-            let _gives_back = {
-                shield(&mut inner).await.unwrap();
-                give.send(()).unwrap();
-            };
+            shield(&mut inner).await.unwrap();
+            give.send(()).unwrap();
         });
         sleep(SECOND).await;
         waiter.cancel();

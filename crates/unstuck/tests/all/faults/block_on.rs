@@ -122,7 +122,6 @@ fn threads_that_block_on_a_single_threaded_loop_are_served_by_the_one_that_runs_
 }
 
 #[test]
-#[ignore = "open: a task put into its worker's slot wakes nobody, so this hangs until the stall guard rescues the slot"]
 fn a_child_runs_elsewhere_while_its_parent_blocks_the_worker() {
     let runtime = Runtime::builder().worker_threads(2).build().unwrap();
     until("both workers sleep", || runtime.statistics().tasks.sleeping_workers == 2);

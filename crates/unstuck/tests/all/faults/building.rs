@@ -5,7 +5,7 @@ use std::process::Command;
 
 use unstuck::Runtime;
 
-use crate::support::{Gate, alone, extra_threads, in_child, own_number, text, until};
+use crate::support::{Gate, alone, in_child, own_number, text, until, until_threads_are_gone};
 
 #[test]
 fn a_setting_that_cannot_work_is_an_error_that_names_it() {
@@ -32,16 +32,24 @@ fn limit_memory(room: Option<u64>) {
     assert!(done.success());
 }
 
+/// Runs the body in a process of its own, whose threads share one heap: each heap would reserve address space at a
+/// moment that nobody can foresee.
+fn with_one_heap<F: FnOnce()>(body: F) -> Option<std::process::Output> {
+    let output = in_child(&["env", "MALLOC_ARENA_MAX=1"], body)?;
+    assert!(output.status.success(), "{}", text(&output));
+    Some(output)
+}
+
 /// The stack of a thread, so large that a few of them reach the limit.
 const STACK: usize = 256 << 20;
 
 #[test]
 fn a_thread_that_cannot_be_made_is_an_error_of_build_and_the_others_are_joined() {
-    alone(|| {
+    with_one_heap(|| {
         limit_memory(Some(5 * STACK as u64 / 2));
         let error = Runtime::builder().worker_threads(8).thread_stack_size(STACK).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
-        assert_eq!(extra_threads(), 0);
+        until_threads_are_gone();
         // Two fit.
         let runtime = Runtime::builder().worker_threads(2).thread_stack_size(STACK).build().unwrap();
         assert_eq!(runtime.block_on(runtime.spawn(async { 42 })).unwrap(), 42);
@@ -50,7 +58,7 @@ fn a_thread_that_cannot_be_made_is_an_error_of_build_and_the_others_are_joined()
 
 #[test]
 fn when_only_some_threads_of_the_blocking_pool_can_be_made_the_jobs_wait_for_those() {
-    let Some(output) = in_child(&[], || {
+    let Some(output) = with_one_heap(|| {
         let runtime = Runtime::builder().worker_threads(1).thread_stack_size(STACK).build().unwrap();
         limit_memory(Some(3 * STACK as u64 / 2));
         let gate = Gate::new();
@@ -75,13 +83,12 @@ fn when_only_some_threads_of_the_blocking_pool_can_be_made_the_jobs_wait_for_tho
         return;
     };
     let text = text(&output);
-    assert!(output.status.success(), "{text}");
     assert_eq!(text.matches("no more threads for").count(), 1, "it is said, and once:\n{text}");
 }
 
 #[test]
 fn when_no_thread_of_the_blocking_pool_can_be_made_the_job_is_rejected_and_a_later_one_runs() {
-    alone(|| {
+    with_one_heap(|| {
         let runtime = Runtime::builder().worker_threads(1).thread_stack_size(STACK).build().unwrap();
         limit_memory(Some(STACK as u64 / 2));
         let error = runtime.handle().spawn_blocking(|| 1).wait().unwrap_err();
@@ -107,7 +114,7 @@ fn a_thousand_workers_work() {
             runtime.block_on(async { unstuck::gather(tasks).await.into_iter().map(Result::unwrap).sum() });
         assert_eq!(sum, 5_000 * 4_999 / 2);
         runtime.shutdown();
-        assert_eq!(extra_threads(), 0);
+        until_threads_are_gone();
     });
 }
 

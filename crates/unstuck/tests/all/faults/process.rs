@@ -15,7 +15,7 @@ fn process_exit_in_a_task_exits_with_its_code() {
             let main = async {
                 drop(spawn(sleep(Duration::MAX)));
                 drop(unstuck::to_thread(|| Gate::new().pass())); // runs for ever
-                spawn(async { std::process::exit(7) }).await.unwrap()
+                spawn(async { std::process::exit(7) }).await.unwrap();
             };
             if single { unstuck::run_single(main) } else { unstuck::run(main) }
         };

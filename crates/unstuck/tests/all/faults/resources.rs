@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use unstuck::{Runtime, sleep};
 
-use crate::support::{alone, extra_threads, open_files, own_number};
+use crate::support::{alone, open_files, own_number, until_threads_are_gone};
 
 #[test]
 fn a_thousand_runtimes_built_and_dropped_leave_no_thread_no_file_and_no_memory() {
@@ -17,7 +17,7 @@ fn a_thousand_runtimes_built_and_dropped_leave_no_thread_no_file_and_no_memory()
                 assert_eq!(unstuck::spawn(async { 2 }).await.unwrap(), 2);
             });
             drop(runtime);
-            assert_eq!(extra_threads(), 0, "every thread is joined before the drop returns");
+            until_threads_are_gone();
         };
         let files = open_files();
         for _ in 0..200 {
@@ -42,7 +42,7 @@ fn the_threads_of_a_compute_pool_end_with_their_runtime() {
             let runtime = Runtime::builder().worker_threads(1).cpu_threads(2).build().unwrap();
             assert_eq!(runtime.handle().cpu(|| 42).wait().unwrap(), 42);
             drop(runtime);
-            assert_eq!(extra_threads(), 0);
+            until_threads_are_gone();
         }
     });
 }
@@ -56,6 +56,6 @@ fn a_thousand_single_threaded_loops_leave_nothing() {
         (0..800).for_each(|_| round());
         let after = (own_number("VmRSS:"), open_files());
         assert!(after.0 < before.0 + 1024 && after.1 == before.1, "{before:?} {after:?}");
-        assert_eq!(extra_threads(), 0);
+        until_threads_are_gone();
     });
 }

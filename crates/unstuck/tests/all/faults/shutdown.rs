@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use unstuck::{Runtime, Task, sleep};
 
-use crate::support::{counts, Gate, OnDrop, alone, in_child, text, until};
+use crate::support::{Gate, OnDrop, alone, counts, in_child, text, until};
 
 fn two_workers() -> Runtime {
     Runtime::builder().worker_threads(2).build().unwrap()

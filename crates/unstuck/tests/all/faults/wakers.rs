@@ -56,9 +56,9 @@ fn a_wake_after_the_runtime_has_gone_does_nothing() {
             task.detach();
         };
         if single {
-            unstuck::run_single(main)
+            unstuck::run_single(main);
         } else {
-            unstuck::run(main)
+            unstuck::run(main);
         }
         assert!(dropped.load(Ordering::SeqCst), "the future went with its runtime");
         let waker: Waker = place.lock().unwrap().take().unwrap();
@@ -79,7 +79,8 @@ fn the_last_waker_frees_the_memory_of_its_task() {
             for _ in 0..2_000 {
                 let (left, ballast) = (wakers.clone(), [1_u8; 4096]);
                 drop(runtime.spawn(async move {
-                    poll_fn(|cx| Poll::Ready(left.lock().unwrap().push(cx.waker().clone()))).await;
+                    let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+                    left.lock().unwrap().push(waker);
                     unstuck::yield_now().await;
                     std::hint::black_box(&ballast);
                 }));

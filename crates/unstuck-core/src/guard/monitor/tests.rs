@@ -1,0 +1,239 @@
+//! What the monitor decides, tick by tick, about a scheduler that is only pretended. No threads, no clock.
+
+use std::cell::{Cell, RefCell};
+use std::sync::{Arc, Mutex, mpsc};
+
+use super::*;
+
+const TICK: Duration = Duration::from_millis(2);
+const THRESHOLD: Duration = Duration::from_millis(4);
+
+/// A scheduler as the monitor sees it: whatever a test says. Its kernel tells nothing about threads.
+struct Pretended {
+    guard: Guard,
+    sights: RefCell<Vec<Option<Sight>>>,
+    replaced: RefCell<Vec<bool>>,
+    /// Tasks behind each seat.
+    behind: RefCell<Vec<usize>>,
+    has_work: Cell<bool>,
+    sleeps: Cell<bool>,
+    driver_waits: Cell<bool>,
+    answer: Cell<Replacement>,
+    sorted: Cell<usize>,
+}
+
+impl Pretended {
+    fn new(seats: usize) -> Self {
+        Self {
+            guard: Guard::new(),
+            sights: RefCell::new(vec![None; seats]),
+            replaced: RefCell::new(vec![false; seats]),
+            behind: RefCell::new(vec![0; seats]),
+            has_work: Cell::new(true),
+            sleeps: Cell::new(false),
+            driver_waits: Cell::new(false),
+            answer: Cell::new(Replacement::AtWork),
+            sorted: Cell::new(0),
+        }
+    }
+
+    /// A poll goes on at `seat`.
+    #[track_caller]
+    fn polls(&self, seat: usize, epoch: u64) {
+        self.sights.borrow_mut()[seat] = Some(Sight { epoch, task: 7, place: Location::caller() });
+    }
+
+    fn rescues(&self) -> u64 {
+        self.guard.rescues.load(Ordering::Relaxed)
+    }
+}
+
+impl Watched for Pretended {
+    fn seats(&self) -> usize {
+        self.sights.borrow().len()
+    }
+    fn sight(&self, seat: usize) -> Option<Sight> {
+        self.sights.borrow()[seat]
+    }
+    fn look(&self, _: usize) -> Option<Look> {
+        None
+    }
+    fn take_from(&self, seat: usize, _: &dyn Fn(Place) -> bool) -> usize {
+        std::mem::take(&mut self.behind.borrow_mut()[seat])
+    }
+    fn sort(&self, _: &dyn Fn(Place) -> bool) {
+        self.sorted.set(self.sorted.get() + 1);
+    }
+    fn tend_driver(&self) -> bool {
+        self.driver_waits.get()
+    }
+    fn has_work(&self) -> bool {
+        self.has_work.get()
+    }
+    fn wake_sleeper(&self) -> bool {
+        self.sleeps.get()
+    }
+    fn is_replaced(&self, seat: usize) -> bool {
+        self.replaced.borrow()[seat]
+    }
+    fn replace(&self, seat: usize, _: u64) -> Replacement {
+        let answer = self.answer.get();
+        if answer == Replacement::AtWork {
+            let before = std::mem::replace(&mut self.replaced.borrow_mut()[seat], true);
+            assert!(!before, "seat {seat} is replaced twice");
+        }
+        answer
+    }
+    fn all_asleep(&self) -> bool {
+        self.sleeps.get() && self.sights.borrow().iter().all(Option::is_none)
+    }
+    fn is_over(&self) -> bool {
+        false
+    }
+    fn describe(&self, _: usize, _: Sight) -> StallReport {
+        StallReport::new(Class::Unknown, Duration::ZERO)
+    }
+    fn guard(&self) -> &Guard {
+        &self.guard
+    }
+}
+
+/// A monitor of `watched`, and its reports.
+fn monitor(watched: Pretended, policy: StallPolicy) -> (Monitor<Pretended>, mpsc::Receiver<StallReport>) {
+    let (tell, told) = mpsc::channel();
+    let tell = Mutex::new(tell);
+    let config = GuardConfig {
+        policy,
+        threshold: THRESHOLD,
+        report_after: 2 * THRESHOLD,
+        on_stall: Some(Arc::new(move |report| drop(tell.lock().unwrap().send(report.clone())))),
+        ..GuardConfig::default()
+    };
+    (Monitor::new(watched, config, "pretended"), told)
+}
+
+fn ticks(monitor: &mut Monitor<Pretended>, count: u32) {
+    for _ in 0..count {
+        monitor.look_around(TICK, Instant::now());
+    }
+}
+
+/// What is reported of a poll at seat 0 that goes on and on.
+fn action_for(prepare: impl FnOnce(&Pretended)) -> Action {
+    let watched = Pretended::new(2);
+    watched.polls(0, 1);
+    prepare(&watched);
+    let (mut monitor, told) = monitor(watched, StallPolicy::Rescue);
+    ticks(&mut monitor, 5);
+    told.recv().unwrap().action
+}
+
+#[test]
+fn a_poll_is_stuck_when_the_same_one_was_there_for_the_threshold_and_not_before() {
+    let watched = Pretended::new(1);
+    watched.polls(0, 1);
+    let (mut monitor, _told) = monitor(watched, StallPolicy::Rescue);
+    // Seen at 0, 2, 4 and 6 ms: a kernel that says nothing gets half as long again.
+    ticks(&mut monitor, 3);
+    assert_eq!(monitor.watched.rescues(), 0);
+    ticks(&mut monitor, 1);
+    assert_eq!(monitor.watched.rescues(), 1);
+    assert_eq!(monitor.watched.guard.stalls.load(Ordering::Relaxed), 1);
+    ticks(&mut monitor, 100);
+    assert_eq!(monitor.watched.rescues(), 1);
+    assert_eq!(monitor.watched.guard.stalls.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_worker_that_gets_on_is_never_stuck() {
+    let (mut monitor, _told) = monitor(Pretended::new(1), StallPolicy::Rescue);
+    for poll in 0..100 {
+        monitor.watched.polls(0, 2 * poll + 1);
+        ticks(&mut monitor, 2);
+    }
+    assert_eq!(monitor.watched.guard.stalls.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_worker_that_was_marked_too_late_and_is_stuck_again_is_not_replaced_twice() {
+    let watched = Pretended::new(1);
+    watched.polls(0, 1);
+    let (mut monitor, _told) = monitor(watched, StallPolicy::Rescue);
+    ticks(&mut monitor, 4);
+    assert_eq!(monitor.watched.rescues(), 1);
+    monitor.watched.polls(0, 3); // it had begun this before it could see that it was replaced
+    ticks(&mut monitor, 10);
+    assert_eq!(monitor.watched.rescues(), 1); // a second time, `replace` would have panicked
+}
+
+#[test]
+fn what_a_pause_of_the_process_made_the_monitor_forget_is_not_done_twice() {
+    let watched = Pretended::new(1);
+    watched.polls(0, 1);
+    let (mut monitor, _told) = monitor(watched, StallPolicy::Rescue);
+    ticks(&mut monitor, 4);
+    monitor.watches.iter_mut().for_each(|watch| watch.stall = None); // as `run` does then
+    ticks(&mut monitor, 10);
+    assert_eq!(monitor.watched.rescues(), 1);
+}
+
+#[test]
+fn a_report_says_who_helped() {
+    let rescued = |moved, by| Action::Rescued { moved, by };
+    assert_eq!(action_for(|w| w.behind.borrow_mut()[0] = 3), rescued(3, Helper::RescueWorker));
+    let idle = action_for(|w| {
+        w.behind.borrow_mut()[0] = 3;
+        w.sleeps.set(true);
+    });
+    assert_eq!(idle, rescued(3, Helper::IdleWorker));
+    let timers = action_for(|w| {
+        w.driver_waits.set(true);
+        w.has_work.set(false);
+    });
+    assert_eq!(timers, rescued(0, Helper::Guard));
+    let nothing = action_for(|w| w.has_work.set(false));
+    assert_eq!(nothing, Action::OnlyReported(Reason::NothingWaited));
+}
+
+#[test]
+fn a_report_says_why_nobody_could_help() {
+    let answers = |answer| action_for(|w| w.answer.set(answer));
+    assert_eq!(answers(Replacement::NoThread), Action::OnlyReported(Reason::NoThread));
+    assert_eq!(answers(Replacement::NoSeat), Action::Saturated { stuck: 1 });
+    let both = action_for(|w| {
+        w.polls(1, 1);
+        w.answer.set(Replacement::NoSeat);
+    });
+    assert_eq!(both, Action::Saturated { stuck: 2 });
+}
+
+#[test]
+fn a_thread_that_cannot_be_made_is_asked_for_again_at_the_next_tick() {
+    let watched = Pretended::new(1);
+    watched.polls(0, 1);
+    watched.answer.set(Replacement::NoThread);
+    let (mut monitor, _told) = monitor(watched, StallPolicy::Rescue);
+    ticks(&mut monitor, 6);
+    assert_eq!(monitor.watched.rescues(), 0);
+    monitor.watched.answer.set(Replacement::AtWork);
+    ticks(&mut monitor, 1);
+    assert_eq!(monitor.watched.rescues(), 1);
+}
+
+#[test]
+fn a_place_is_suspect_from_its_second_stall_until_it_has_been_good_for_a_while() {
+    let (here, there) = (place(), place());
+    let (mut suspects, now) = (Suspects::default(), Instant::now());
+    suspects.note(here, now);
+    assert!(!suspects.contain(here, now));
+    suspects.note(here, now);
+    assert!(suspects.contain(here, now) && !suspects.contain(there, now));
+    assert!(!suspects.contain(here, now + GRUDGE));
+    suspects.note(there, now + GRUDGE);
+    assert_eq!(suspects.0.len(), 1, "what is forgiven is forgotten");
+}
+
+#[track_caller]
+fn place() -> Place {
+    Location::caller()
+}

@@ -1,0 +1,237 @@
+//! The stall guard as users meet it, and what it must not do to a process. (How it decides and rescues is tested in
+//! `unstuck-core`, beside the guard.)
+
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use unstuck::{Runtime, StallPolicy, StallReport, sleep, spawn, timeout, yield_now};
+use unstuck_core::guard::{Action, Class, Reason};
+
+use crate::support::{Gate, alone, field, own_number, threads, until};
+
+/// What has not come after this long never will.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Reports = Arc<Mutex<Vec<StallReport>>>;
+
+/// A list, and a callback that fills it.
+fn reports() -> (Reports, impl Fn(&StallReport) + Send + Sync + 'static) {
+    let reports = Reports::default();
+    let all = reports.clone();
+    (reports, move |report: &StallReport| all.lock().unwrap().push(report.clone()))
+}
+
+#[test]
+fn a_stall_is_told_to_on_stall_and_counted_in_the_statistics() {
+    let (reports, tell) = reports();
+    let runtime = Runtime::builder().worker_threads(1).on_stall(tell).build().unwrap();
+    assert_eq!(runtime.statistics().tasks.stalls, 0);
+    let gate = Gate::new();
+    let held = gate.clone();
+    let stuck = runtime.spawn(async move { held.pass() });
+    until("it is reported", || !reports.lock().unwrap().is_empty());
+    let report = reports.lock().unwrap()[0].clone();
+    assert_eq!(report.task.unwrap().to_string(), stuck.id().to_string());
+    assert!(report.place.unwrap().file().ends_with("stalls.rs"));
+    assert_eq!(runtime.block_on(runtime.spawn(async { 42 })).unwrap(), 42);
+    let statistics = runtime.statistics().tasks;
+    assert!(statistics.stalls >= 1 && statistics.rescues >= 1, "{statistics:?}");
+    gate.open();
+    runtime.block_on(stuck).unwrap();
+}
+
+#[test]
+fn timers_go_off_while_the_worker_that_watched_them_is_stuck() {
+    for workers in [1, 2] {
+        let runtime = Runtime::builder().worker_threads(workers).build().unwrap();
+        let stuck = runtime.spawn(async {
+            let (tick, ticks) = mpsc::channel();
+            let ticking = spawn(async move {
+                for _ in 0..10 {
+                    sleep(Duration::from_millis(1)).await;
+                    tick.send(()).unwrap();
+                }
+            });
+            for _ in 0..10 {
+                ticks.recv_timeout(PATIENCE).expect("nobody looks after the timers");
+            }
+            ticking
+        });
+        runtime.block_on(async { stuck.await.unwrap().await.unwrap() });
+    }
+}
+
+#[test]
+fn a_timeout_passes_although_what_it_waits_for_blocks_its_worker() {
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let waiting = runtime.spawn(async move {
+        let stuck = spawn(async move { held.pass() });
+        timeout(Duration::from_millis(10), stuck).await.is_err()
+    });
+    assert!(runtime.block_on(waiting).unwrap());
+    gate.open();
+}
+
+#[test]
+fn only_a_guard_that_is_on_has_a_thread() {
+    alone(|| {
+        let before = own_number("Threads:");
+        let threads = |builder: unstuck::Builder| {
+            let runtime = builder.worker_threads(2).build().unwrap();
+            let threads = own_number("Threads:") - before;
+            assert!(runtime.shutdown_timeout(PATIENCE));
+            until("its threads are gone", || own_number("Threads:") == before);
+            threads
+        };
+        assert_eq!(threads(Runtime::builder()), 3);
+        assert_eq!(threads(Runtime::builder().stall_guard(StallPolicy::Report)), 3);
+        assert_eq!(threads(Runtime::builder().stall_guard(StallPolicy::Off)), 2);
+        assert_eq!(threads(Runtime::builder().start_paused(true)), 2);
+    });
+}
+
+/// The stack of a thread, so large that a second one does not fit into the limit.
+const STACK: usize = 256 << 20;
+
+#[test]
+fn when_the_thread_for_a_rescue_cannot_be_made_it_says_so_and_tries_again() {
+    alone(|| {
+        let (reports, tell) = reports();
+        let builder = Runtime::builder().worker_threads(1).thread_stack_size(STACK).on_stall(tell);
+        let runtime = builder.build().unwrap();
+        let room = own_number("VmSize:") * 1024 + STACK as u64 / 2;
+        limit_memory(&room.to_string());
+        let gate = Gate::new();
+        let held = gate.clone();
+        let stuck = runtime.spawn(async move { held.pass() });
+        let waiting = runtime.spawn(async { 42 });
+        let refused = Action::OnlyReported(Reason::NoThread);
+        until("it says so", || reports.lock().unwrap().iter().any(|report| report.action == refused));
+        assert!(!waiting.is_done());
+        limit_memory("unlimited");
+        assert_eq!(runtime.block_on(waiting).unwrap(), 42);
+        gate.open();
+        runtime.block_on(stuck).unwrap();
+    });
+}
+
+fn limit_memory(limit: &str) {
+    let pid = std::process::id().to_string();
+    // The soft limit only: it can be lifted again.
+    let done = Command::new("prlimit").args(["--pid", &pid, &format!("--as={limit}:")]).status().unwrap();
+    assert!(done.success());
+}
+
+#[test]
+fn after_a_rescue_the_guard_and_the_spare_worker_sleep_as_well() {
+    alone(|| {
+        let runtime = Runtime::builder()
+            .worker_threads(2)
+            .thread_name("idle")
+            .rescue_keep_alive(Duration::from_secs(3600))
+            .build()
+            .unwrap();
+        let gate = Gate::new();
+        let stuck: Vec<_> = (0..3)
+            .map(|_| {
+                let held = gate.clone();
+                runtime.spawn(async move { held.pass() })
+            })
+            .collect();
+        gate.wait_for(3);
+        gate.open();
+        runtime.block_on(async {
+            for task in stuck {
+                task.await.unwrap();
+            }
+        });
+        let mut before = sleeps();
+        until("nobody moves for a moment", || {
+            std::thread::sleep(Duration::from_millis(100));
+            let now = sleeps();
+            std::mem::replace(&mut before, now.clone()) == now
+        });
+        assert!(before.len() >= 2 + 1 + 1, "{before:?}");
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(sleeps(), before);
+    });
+}
+
+/// How often each of the runtime's threads has gone to sleep so far.
+fn sleeps() -> Vec<(String, u64)> {
+    let threads = threads().into_iter().filter(|(name, _)| name.starts_with("idle-"));
+    threads
+        .map(|(name, status)| (name, field(&status, "voluntary_ctxt_switches:").parse().unwrap()))
+        .collect()
+}
+
+/// Polls of a fraction of a millisecond each, one after the other, until `done`.
+async fn short_polls(done: Arc<AtomicUsize>) {
+    while done.load(Ordering::SeqCst) == 0 {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_micros(300) {
+            std::hint::spin_loop();
+        }
+        yield_now().await;
+    }
+}
+
+/// Keeps both workers in short polls while `disturbance` goes on; gives the stalls that were told of.
+fn disturbed(disturbance: impl FnOnce()) -> Vec<StallReport> {
+    let (reports, tell) = reports();
+    let runtime = Runtime::builder().worker_threads(2).on_stall(tell).build().unwrap();
+    let done = Arc::new(AtomicUsize::new(0));
+    let tasks: Vec<_> = (0..2).map(|_| runtime.spawn(short_polls(done.clone()))).collect();
+    disturbance();
+    done.store(1, Ordering::SeqCst);
+    runtime.block_on(async {
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    assert!(runtime.shutdown_timeout(PATIENCE)); // the last report has been delivered
+    let reports = reports.lock().unwrap();
+    reports.clone()
+}
+
+#[test]
+fn a_process_that_is_stopped_and_goes_on_blames_nobody() {
+    alone(|| {
+        let reports = disturbed(|| {
+            let pid = std::process::id();
+            let script = format!("kill -STOP {pid}; sleep 1; kill -CONT {pid}");
+            assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+        });
+        assert!(reports.iter().all(|report| report.lasted < Duration::from_millis(500)), "{reports:#?}");
+        assert!(!reports.iter().any(|report| report.class == Class::Blocked), "{reports:#?}");
+    });
+}
+
+#[test]
+fn an_overloaded_machine_is_not_a_blocking_task() {
+    alone(|| {
+        let reports = disturbed(|| {
+            let done = Arc::new(AtomicUsize::new(0));
+            std::thread::scope(|scope| {
+                for _ in 0..16 {
+                    scope.spawn(|| {
+                        while done.load(Ordering::SeqCst) == 0 {
+                            std::hint::spin_loop();
+                        }
+                    });
+                }
+                std::thread::sleep(Duration::from_secs(1));
+                done.store(1, Ordering::SeqCst);
+            });
+        });
+        assert!(!reports.iter().any(|report| report.class == Class::Blocked), "{reports:#?}");
+        println!("REPORTS {}", reports.len());
+        for r in &reports {
+            println!("REPORT {}", r.one_line());
+        }
+    });
+}
