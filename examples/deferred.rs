@@ -15,15 +15,15 @@ fn main() {
 
 pub(crate) async fn tutorial() {
     let my_future = Deferred::new();
-    say!("Is my_future done? {}", my_future.done());
+    say!("Is my_future done? {}", my_future.is_done());
     say!("What is its result? {}", my_future.result().unwrap_err());
     my_future.set_result(42).unwrap();
-    say!("Is my_future done? {}", my_future.done());
+    say!("Is my_future done? {}", my_future.is_done());
     say!("What is the result of my_future? {}", my_future.result().unwrap());
     say!("Can it be set again? {}", my_future.set_result(43).unwrap_err());
 
     let answer = make_request();
-    say!("Is the request answered? {}", answer.done());
+    say!("Is the request answered? {}", answer.is_done());
     let second_waiter = spawn(answer.clone());
     say!("The first waiter got {}", answer.await.unwrap());
     say!("The second waiter got {}", second_waiter.await.unwrap().unwrap());

@@ -1,7 +1,7 @@
 //! Waiting no longer than that. asyncio: `asyncio.wait_for(aw, timeout)`.
 //!
 //! When the time is over, `wait_for` cancels what it waited for, *waits until that has really ended*, and only then gives
-//! its error. Nobody is left running behind your back.
+//! its error. Nobody is left running behind your back, and the task says that it was cancelled.
 //!
 //! `unstuck::timeout` is the plainer relative: it stops waiting, drops the future, and lets a task go on.
 //!
@@ -31,6 +31,7 @@ pub(crate) async fn tutorial() {
         Err(_) => say!("Got a timeout!"),
     }
     say!("Has the task ended? {}", watch.is_done());
+    say!("Was the task cancelled? {}", watch.is_cancelled());
 }
 
 struct Cleanup;

@@ -1,4 +1,4 @@
-//! One service, three ways to run it, and a client that asks "are you well?" every millisecond.
+//! One service, four ways to run it, and a client that asks "are you well?" every millisecond.
 //!
 //! # The problem, to be seen
 //! An async runtime is a promise: a thousand requests share a few threads, because each of them gives its thread back
@@ -11,8 +11,9 @@
 //! * `/page` waits: a blocking client (`ureq`) asks a peer that needs 80 ms to answer.
 //!
 //! Clients load `/digest` and `/page`; one more asks `/health` every millisecond and notes how long each answer took.
-//! The same handlers run inline on one thread, inline on all threads, and with their work handed to `to_thread` and
-//! `cpu`. Out comes a table, a bar chart, and a timeline (SVG) in which the stalls are red.
+//! The same handlers run inline on one thread, inline on all threads, inline with the stall guard, which sends another
+//! thread when one sticks, and with their work handed to `to_thread` and `cpu`. Out comes a table, a bar chart, and a
+//! timeline (SVG) in which the stalls are red.
 //!
 //! # What keeps the measurement honest
 //! Clients, peer and clock live on plain threads with blocking sockets: nothing of theirs can stall with the runtime.

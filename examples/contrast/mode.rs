@@ -7,7 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
 
-use unstuck::{Deferred, Runtime};
+use unstuck::{Deferred, Runtime, StallPolicy};
 
 use crate::load::{self, Progress, Run};
 use crate::options::Options;
@@ -17,23 +17,25 @@ use crate::service::{Service, Style};
 pub(crate) enum Mode {
     SingleInline,
     MultiInline,
+    Rescued,
     Offloaded,
 }
 
 impl Mode {
-    pub(crate) const ALL: [Mode; 3] = [Mode::SingleInline, Mode::MultiInline, Mode::Offloaded];
+    pub(crate) const ALL: [Mode; 4] = [Mode::SingleInline, Mode::MultiInline, Mode::Rescued, Mode::Offloaded];
 
     pub(crate) fn title(self) -> &'static str {
         match self {
             Mode::SingleInline => "single-threaded, inline",
             Mode::MultiInline => "multi-threaded, inline",
+            Mode::Rescued => "multi-threaded, inline, rescued",
             Mode::Offloaded => "multi-threaded, to_thread + cpu",
         }
     }
 
     pub(crate) fn style(self) -> Style {
         match self {
-            Mode::SingleInline | Mode::MultiInline => Style::Inline,
+            Mode::SingleInline | Mode::MultiInline | Mode::Rescued => Style::Inline,
             Mode::Offloaded => Style::Offloaded,
         }
     }
@@ -73,11 +75,12 @@ fn run(
         // The value is nothing and cannot fail: this only waits for it.
         drop(stop.await);
     });
-    let builder = Runtime::builder();
+    let builder = Runtime::builder().worker_threads(options.workers()).cpu_threads(options.cpu_threads());
     match mode {
         Mode::SingleInline => builder.build_single()?.run(serving),
-        Mode::MultiInline | Mode::Offloaded => {
-            builder.worker_threads(options.workers()).cpu_threads(options.cpu_threads()).build()?.run(serving)
-        }
+        // As other runtimes are: nobody notices a poll that does not come back.
+        Mode::MultiInline => builder.stall_guard(StallPolicy::Off).build()?.run(serving),
+        // As unstuck comes.
+        Mode::Rescued | Mode::Offloaded => builder.build()?.run(serving),
     }
 }

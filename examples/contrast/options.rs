@@ -70,8 +70,10 @@ enum Choice {
     All,
     /// One thread; handlers compute and block on it, as in a naive asyncio program.
     SingleInline,
-    /// A thread for each core; handlers still compute and block on them.
+    /// A thread for each core; handlers still compute and block on them, and nobody notices (the stall guard is off).
     MultiInline,
+    /// The same with the stall guard on: what waits behind a stuck handler is given to another thread.
+    Rescued,
     /// A thread for each core; handlers hand blocking calls to `to_thread` and computing to `cpu`.
     Offloaded,
 }
@@ -132,6 +134,7 @@ impl From<Mode> for Choice {
         match mode {
             Mode::SingleInline => Choice::SingleInline,
             Mode::MultiInline => Choice::MultiInline,
+            Mode::Rescued => Choice::Rescued,
             Mode::Offloaded => Choice::Offloaded,
         }
     }

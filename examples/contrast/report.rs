@@ -156,6 +156,11 @@ fn conclusion(runs: &Runs) -> String {
         );
     }
     if let Some(multi) = find(Mode::MultiInline) {
+        let inline = Health::of(multi).p99;
+        let _ = write!(text, ".\nInline on many threads it is {}", pretty(inline));
+        if let Some(rescued) = find(Mode::Rescued) {
+            let _ = write!(text, ", with the stall guard {}", pretty(Health::of(rescued).p99));
+        }
         let digests = times(offloaded.digests / multi.digests);
         let pages = times(offloaded.pages / multi.pages);
         let _ = write!(text, ".\nAgainst multi-threaded inline: digests {digests}, pages {pages}");

@@ -14,6 +14,7 @@ pub(crate) struct Arguments {
     pub(crate) worker_threads: Option<TokenTree>,
     pub(crate) debug: Option<TokenTree>,
     pub(crate) start_paused: Option<TokenTree>,
+    pub(crate) no_stalls: Option<TokenTree>,
 }
 
 impl Arguments {
@@ -54,6 +55,7 @@ impl Arguments {
             "flavor" => self.single = flavor(name, value.as_ref())?,
             "worker_threads" => self.worker_threads = Some(count(name, value)?),
             "debug" => self.debug = Some(switch(name, value, false)?),
+            "no_stalls" => self.no_stalls = Some(switch(name, value, true)?),
             _ => self.start_paused = Some(switch(name, value, true)?),
         }
         Ok(())
@@ -65,7 +67,19 @@ impl Arguments {
             let text = "`worker_threads` needs `flavor = \"multi\"`: the single-threaded loop has no workers";
             return Err(Error::new(span, text));
         }
-        Ok(self)
+        match &self.no_stalls {
+            Some(no_stalls) if is_on(self.no_stalls.as_ref()) && is_on(self.start_paused.as_ref()) => {
+                let text =
+                    "`no_stalls` measures real time, and `start_paused` stops the clock: choose one of them";
+                Err(Error::new(no_stalls.span(), text))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// Must the test fail when a poll does not come back?
+    pub(crate) fn forbids_stalls(&self) -> bool {
+        is_on(self.no_stalls.as_ref())
     }
 }
 
@@ -76,6 +90,7 @@ fn meaning(name: &Ident, kind: Kind) -> Result<&'static str, Error> {
         ("worker_threads", _) => Ok("worker_threads"),
         ("debug", _) => Ok("debug"),
         ("paused" | "start_paused", Kind::Test) => Ok("start_paused"),
+        ("no_stalls", Kind::Test) => Ok("no_stalls"),
         _ => Err(unknown(&TokenTree::from(name.clone()), kind)),
     }
 }
@@ -83,7 +98,7 @@ fn meaning(name: &Ident, kind: Kind) -> Result<&'static str, Error> {
 fn unknown(token: &TokenTree, kind: Kind) -> Error {
     let accepted = match kind {
         Kind::Main => "`flavor`, `worker_threads`, `debug`",
-        Kind::Test => "`flavor`, `worker_threads`, `debug`, `start_paused`",
+        Kind::Test => "`flavor`, `worker_threads`, `debug`, `start_paused`, `no_stalls`",
     };
     let name = kind.name();
     Error::new(token.span(), format!("unknown argument `{token}`: #[unstuck::{name}(..)] accepts {accepted}"))
@@ -118,6 +133,10 @@ fn switch(name: &Ident, value: Option<TokenTree>, alone: bool) -> Result<TokenTr
         }
         _ => Err(Error::new(span, format!("`{name}` is true or false, as in `{name} = true`"))),
     }
+}
+
+fn is_on(switch: Option<&TokenTree>) -> bool {
+    switch.is_some_and(|value| value.to_string() == "true")
 }
 
 fn span_of(value: Option<&TokenTree>, name: &Ident) -> Span {

@@ -49,7 +49,7 @@ fn write(kind: Kind, arguments: TokenStream, function: &Function) -> Result<Toke
         ],
     );
     Ok(fill(
-        "#attributes #marker #visibility #keyword #name () #arrow { #inner #runtime.run(#name()) }",
+        "#attributes #marker #visibility #keyword #name () #arrow { #inner #run }",
         &[
             ("attributes", function.attributes.clone()),
             ("marker", marker),
@@ -58,13 +58,29 @@ fn write(kind: Kind, arguments: TokenStream, function: &Function) -> Result<Toke
             ("name", TokenTree::from(function.name.clone()).into()),
             ("arrow", function.arrow()),
             ("inner", inner),
-            ("runtime", runtime(&arguments)),
+            ("run", run(&arguments, &function.name)),
         ],
     ))
 }
 
-/// The expression that builds the runtime; only what was asked for is set.
-fn runtime(arguments: &Arguments) -> TokenStream {
+/// The expression that builds a runtime and runs the function called `name` there.
+fn run(arguments: &Arguments, name: &Ident) -> TokenStream {
+    let call = |template| {
+        let name = TokenTree::from(name.clone()).into();
+        fill(template, &[("builder", builder(arguments)), ("name", name)])
+    };
+    match (arguments.forbids_stalls(), arguments.single) {
+        (true, false) => call("::unstuck::__private::no_stalls(#builder, #name())"),
+        (true, true) => call("::unstuck::__private::no_stalls_single(#builder, #name())"),
+        (false, false) => call("#builder.build().expect(\"the runtime could not be started\").run(#name())"),
+        (false, true) => {
+            call("#builder.build_single().expect(\"the runtime could not be started\").run(#name())")
+        }
+    }
+}
+
+/// The runtime's builder; only what was asked for is set.
+fn builder(arguments: &Arguments) -> TokenStream {
     let mut builder = fill("::unstuck::Runtime::builder()", &[]);
     let settings = [
         (".worker_threads(#value)", &arguments.worker_threads),
@@ -76,9 +92,6 @@ fn runtime(arguments: &Arguments) -> TokenStream {
             builder.extend(fill(call, &[("value", value.into())]));
         }
     }
-    let build = if arguments.single { ".build_single()" } else { ".build()" };
-    builder.extend(fill(build, &[]));
-    builder.extend(fill(".expect(\"the runtime could not be started\")", &[]));
     builder
 }
 

@@ -60,14 +60,24 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Runs an `async fn` as a test, on a runtime of its own.
 ///
-/// Takes the arguments of [`macro@main`] and `paused` (or `start_paused = true`): a virtual clock that jumps to the
-/// next timer when nothing else can run, so that an hour of sleeping takes no time. Other attributes, such as
-/// `#[should_panic]` and `#[ignore]`, stay in force, and a test may return a `Result`.
+/// Other attributes, such as `#[should_panic]` and `#[ignore]`, stay in force, and a test may return a `Result`.
+///
+/// # Arguments
+/// Those of [`macro@main`], and
+/// * `paused` (or `start_paused = true`): a virtual clock that jumps to the next timer when nothing else can run, so that
+///   an hour of sleeping takes no time;
+/// * `no_stalls`: the test fails when one of its polls blocks or computes for more than about 10 ms, and says which. A
+///   poll that merely waits for a CPU, because the machine is busy, is not to blame.
 ///
 /// ```
 /// #[unstuck::test(flavor = "single", paused)]
 /// async fn an_hour_passes() {
 ///     unstuck::sleep(std::time::Duration::from_secs(3600)).await;
+/// }
+///
+/// #[unstuck::test(no_stalls)]
+/// async fn reading_a_file_blocks_nobody() {
+///     unstuck::to_thread(|| std::fs::read("Cargo.toml")).await.unwrap().unwrap();
 /// }
 /// ```
 #[proc_macro_attribute]

@@ -39,6 +39,7 @@
 //!   `usleep`, `semop`, and sockets with a timeout. std's own functions try again; so should all code, but not all does. Who cannot
 //!   have that must not call [`capture`].
 //! * If the program has a handler for SIGURG, before or after, nothing is asked and nothing is replaced.
+//! * With glibc. With musl it is safe, but hardly useful: its functions have no unwind tables, so a backtrace ends in them.
 //! * At most 64 KiB of stack. Of deeper ones the outermost frames are missing.
 //! * No unwinding inside the signal handler, which is what crashes in other profilers. README.md tells why, and how each
 //!   step is safe.

@@ -100,6 +100,7 @@ fn is_beginning(frame: &Frame) -> bool {
     let path = path(frame);
     let name = path.split('@').next().unwrap_or(&path);
     BEGINNINGS.iter().any(|start| path.trim_start_matches('<').starts_with(start))
+        || name.ends_with("_thread_start") // a sanitizer's
         || BEGINNINGS_IN_C.iter().any(|&start| name == start || name.strip_prefix("__") == Some(start))
 }
 

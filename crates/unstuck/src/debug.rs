@@ -1,7 +1,7 @@
 //! Is debug mode on? asyncio's order: what the program says beats the environment, which beats "off".
 //!
 //! Debug mode reports on stderr what is legal but probably a mistake: a coroutine that was never awaited, a poll that
-//! does not come back. It is a property of the process: a report may come from a future that no runtime has ever seen. A
+//! does not come back, on a single-threaded loop a step of 100 ms ([`Builder::slow_step`](crate::Builder::slow_step)). It is a property of the process: a report may come from a future that no runtime has ever seen. A
 //! runtime asks once, when it is built, where its stall guard's reports go.
 
 use std::sync::OnceLock;

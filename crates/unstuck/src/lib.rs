@@ -38,6 +38,7 @@
 //! | see what is going on | [`all_tasks`], [`Runtime::statistics`], [`Timed::timed`] |
 //! | know which task holds up the others | `UNSTUCK_DEBUG=1`, [`Builder::on_stall`], [`StallReport`] |
 //! | test code that sleeps | `#[unstuck::test(start_paused = true)]` |
+//! | fail a test that blocks its thread | `#[unstuck::test(no_stalls)]` |
 //!
 //! # CPU-bound tasks and blocking code
 //!
@@ -48,7 +49,7 @@
 //!
 //! * **It waits** (a file, DNS, a C library, a blocking client): [`to_thread`].
 //! * **It computes** for longer than about 100 µs: [`cpu`](cpu()).
-//! * **A long loop** that has to stay in the task: [`yield_now`] now and then.
+//! * **A long loop** that has to stay in the task: [`checkpoint`](checkpoint()) in each round.
 //!
 //! `cargo run --release --example contrast` in the repository shows the difference on a real HTTP service.
 //!
@@ -70,6 +71,7 @@ mod runtime;
 pub mod task;
 
 pub use aio::call::CallHandle;
+pub use aio::checkpoint::{Checkpoint, checkpoint};
 pub use aio::coroutine::Coroutine;
 pub use aio::deferred::{Deferred, DeferredError};
 pub use aio::gather::{gather, try_gather};
@@ -103,5 +105,6 @@ pub fn time() -> std::time::Duration {
 pub mod __private {
     pub use crate::aio::coroutine::coroutine;
     pub use crate::aio::gather::{Several, SeveralFallible};
+    pub use crate::aio::no_stalls::{no_stalls, no_stalls_single};
     pub use crate::aio::timed::*;
 }

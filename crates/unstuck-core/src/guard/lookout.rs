@@ -178,7 +178,9 @@ impl Watched for Arc<Seen> {
         0
     }
 
-    fn sort(&self, _: &dyn Fn(Place) -> bool) {}
+    fn sort(&self, _: &dyn Fn(Place) -> bool) -> usize {
+        0
+    }
 
     fn tend_driver(&self) -> bool {
         false

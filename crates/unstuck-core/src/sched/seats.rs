@@ -147,13 +147,19 @@ impl Watched for Arc<Shared> {
         moved
     }
 
-    fn sort(&self, is_suspect: &dyn Fn(Place) -> bool) {
+    fn sort(&self, is_suspect: &dyn Fn(Place) -> bool) -> usize {
         // Once through the queue, front to back: what stays keeps its order.
+        let mut found = 0;
         for _ in 0..self.injector.len() {
-            let Some(task) = self.injector.steal() else { return };
-            let queue = if is_suspect(task.whose().1) { &self.suspects } else { &self.injector };
-            queue.push(task);
+            let Some(task) = self.injector.steal() else { break };
+            if is_suspect(task.whose().1) {
+                self.suspects.push(task);
+                found += 1;
+            } else {
+                self.injector.push(task);
+            }
         }
+        found
     }
 
     fn tend_driver(&self) -> bool {

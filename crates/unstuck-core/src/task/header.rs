@@ -337,8 +337,7 @@ unsafe fn run<F: Future>(ptr: NonNull<Header>) -> bool {
     };
     // SAFETY: `start` gave us RUNNING and nothing has taken it away.
     unsafe { cell.finish(outcome) };
-    // The runnable's reference and the registry's.
-    // SAFETY: both are ours: the first came with the runnable, the second back from the registry in `finish`.
+    // SAFETY: the runnable's reference and the registry's are ours: the latter came back from there in `finish`.
     unsafe { drop_refs(ptr, 2) };
     false
 }

@@ -54,8 +54,7 @@ pub(crate) fn capture(thread: u64, limit: Duration) -> Result<Capture, Unavailab
     }
 }
 
-/// Looks often at first: a running thread answers within a few microseconds. One that sleeps takes some fifty, as it has
-/// to be woken.
+/// Looks for some 20 µs without a rest, in which a thread answers that runs or is woken at once. Then it naps between looks.
 ///
 /// Sleeping between looks, rather than on a futex, spares the handler a system call that could fail.
 struct Patience {
@@ -72,7 +71,7 @@ impl Patience {
     /// Lets a moment pass. False: it was the last.
     fn pause(&mut self) -> bool {
         self.looks += 1;
-        if self.looks < 100 {
+        if self.looks < 400 {
             hint::spin_loop();
         } else {
             thread::sleep(Duration::from_micros(20));

@@ -66,11 +66,17 @@ fn a_thread_may_ask_itself() {
     assert!(names(&frames, "a_thread_may_ask_itself"), "{frames:?}");
 }
 
+#[inline(never)]
+fn waits_for_a_word(heard: &mpsc::Receiver<()>) {
+    heard.recv().unwrap();
+    black_box("waits_for_a_word");
+}
+
 #[test]
 fn a_stall_that_lasts_has_the_same_addresses() {
     let (say, heard) = mpsc::channel::<()>();
-    let subject = Subject::new(move |_| heard.recv().unwrap());
-    subject.wait_until_in("recv");
+    let subject = Subject::new(move |_| waits_for_a_word(&heard));
+    subject.wait_until_in("waits_for_a_word");
     let asleep = |_| subject.capture().unwind();
     while asleep(()) != asleep(()) {
         thread::yield_now(); // it was still on its way to sleep

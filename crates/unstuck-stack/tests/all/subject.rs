@@ -81,7 +81,9 @@ impl Subject {
     /// In how many of `times` captures `function` was on the stack.
     pub(crate) fn seen_in(&self, function: &str, times: usize) -> usize {
         self.wait_until_in(function);
-        (0..times).filter(|_| names(&self.frames(), function)).count()
+        let seen = (0..times).filter(|_| names(&self.frames(), function)).count();
+        println!("{function}: {seen} of {times}");
+        seen
     }
 
     pub(crate) fn stop(mut self) {

@@ -23,7 +23,7 @@ use unstuck_core::sync::Mutex;
 ///     let deferred = deferred.clone();
 ///     async move { deferred.await }
 /// });
-/// assert!(!deferred.done());
+/// assert!(!deferred.is_done());
 /// assert!(deferred.result().is_err_and(|error| error.is_not_ready()));
 /// deferred.set_result(42).unwrap();
 /// assert_eq!(waiter.await.unwrap().unwrap(), 42);
@@ -69,14 +69,26 @@ impl<T> Deferred<T> {
 
     /// True once it has a value or an error, or was cancelled.
     #[must_use]
-    pub fn done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.shared.lock().outcome.is_some()
     }
 
     /// True if it was cancelled.
     #[must_use]
-    pub fn cancelled(&self) -> bool {
+    pub fn is_cancelled(&self) -> bool {
         matches!(&self.shared.lock().outcome, Some(Err(error)) if error.is_cancelled())
+    }
+
+    /// [`is_done`](Self::is_done) under asyncio's name.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.is_done()
+    }
+
+    /// [`is_cancelled`](Self::is_cancelled) under asyncio's name.
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        self.is_cancelled()
     }
 
     /// Gives it its value and wakes everyone who awaits it.
@@ -119,12 +131,18 @@ impl<T> Deferred<T> {
 }
 
 impl<T: Clone> Deferred<T> {
-    /// The value, without waiting.
+    /// The outcome if there is one, without waiting, as [`Task::try_result`](crate::Task::try_result). It stays.
+    #[must_use]
+    pub fn try_result(&self) -> Option<Result<T, DeferredError>> {
+        self.shared.lock().outcome.clone()
+    }
+
+    /// The value, without waiting: asyncio's `result()`, for which "not yet" is an error as well.
     ///
     /// # Errors
     /// Not set yet (asyncio's `InvalidStateError`), cancelled, or given an error.
     pub fn result(&self) -> Result<T, DeferredError> {
-        self.shared.lock().outcome.clone().unwrap_or(Err(DeferredError(Kind::NotReady)))
+        self.try_result().unwrap_or(Err(DeferredError(Kind::NotReady)))
     }
 }
 
@@ -177,7 +195,7 @@ impl<T> Default for Deferred<T> {
 
 impl<T> fmt::Debug for Deferred<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deferred").field("done", &self.done()).finish_non_exhaustive()
+        f.debug_struct("Deferred").field("done", &self.is_done()).finish_non_exhaustive()
     }
 }
 
@@ -204,7 +222,9 @@ impl DeferredError {
 impl fmt::Display for DeferredError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::NotReady => f.write_str("the deferred value is not set yet: await it, or ask done() first"),
+            Kind::NotReady => {
+                f.write_str("the deferred value is not set yet: await it, or ask is_done() first")
+            }
             Kind::AlreadySet => {
                 f.write_str("the deferred value was set or cancelled before: it can be set once")
             }
@@ -247,19 +267,22 @@ mod tests {
     #[test]
     fn it_is_set_once() {
         let deferred = Deferred::new();
+        assert!(!deferred.is_done() && !deferred.done() && deferred.try_result().is_none());
         assert!(deferred.result().unwrap_err().is_not_ready());
         deferred.set_result(1).unwrap();
+        assert!(deferred.is_done() && deferred.done());
         assert!(deferred.set_result(2).unwrap_err().is_already_set());
         assert!(deferred.set_error("late").unwrap_err().is_already_set());
         assert!(!deferred.cancel());
         assert_eq!(deferred.result().unwrap(), 1);
+        assert_eq!(deferred.try_result().unwrap().unwrap(), 1);
     }
 
     #[test]
     fn set_after_cancel_is_an_error() {
         let deferred = Deferred::<u32>::new();
         assert!(deferred.cancel());
-        assert!(deferred.cancelled());
+        assert!(deferred.is_cancelled() && deferred.cancelled());
         assert!(deferred.set_result(1).unwrap_err().is_already_set());
         assert!(deferred.result().unwrap_err().is_cancelled());
     }

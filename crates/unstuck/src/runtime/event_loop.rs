@@ -28,6 +28,12 @@ use super::{EnterGuard, Handle};
 /// event_loop.close();
 /// ```
 ///
+/// # Slow steps
+/// In [debug mode](crate::debug) a step of 100 ms or more is reported on stderr, with the task, the place that spawned it
+/// and what it is doing. [`Builder::slow_step`](crate::Builder::slow_step) and
+/// [`Builder::on_stall`](crate::Builder::on_stall) change how long and where. Otherwise nobody watches, and there is no
+/// second thread.
+///
 /// # How it ends
 /// Unlike [`run_single`](crate::run_single), neither [`run_until_complete`](Self::run_until_complete) nor
 /// [`close`](Self::close) lets pending tasks clean up: `close` drops them where they stand and says so on stderr, as
@@ -46,7 +52,7 @@ impl EventLoop {
     /// A loop on this thread.
     ///
     /// # Errors
-    /// None today; making the driver of sockets will have some.
+    /// In [debug mode](crate::debug), the system's error when the thread that watches for slow steps cannot be made.
     pub fn new() -> io::Result<Self> {
         crate::Runtime::builder().build_single()
     }

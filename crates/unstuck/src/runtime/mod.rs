@@ -175,6 +175,12 @@ impl Drop for Runtime {
 impl Runtime {
     fn say(&self, verb: &str) {
         let tasks = self.handle.tasks();
+        if tasks.is_empty() {
+            eprintln!(
+                "unstuck: the runtime was dropped and {verb} threads that have no task left (a hook that hangs?)"
+            );
+            return;
+        }
         eprintln!("unstuck: the runtime was dropped and {verb} {} task(s) that do not end:", tasks.len());
         for task in tasks.iter().take(10) {
             let place = task.place();

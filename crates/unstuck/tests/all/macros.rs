@@ -82,6 +82,54 @@ async fn a_test_that_should_panic_does() {
     panic!("as it should");
 }
 
+/// Long for a poll, and no race: stalls are reported after 10 ms.
+const LONG: Duration = Duration::from_millis(500);
+
+#[unstuck::test(no_stalls)]
+#[should_panic(expected = "a future that is no task (from crates/unstuck/tests/all/macros.rs:")]
+async fn a_test_whose_own_poll_blocks_fails() {
+    std::thread::sleep(LONG);
+}
+
+#[unstuck::test(no_stalls, worker_threads = 2)]
+#[should_panic(expected = "'slow' (from crates/unstuck/tests/all/macros.rs:")]
+async fn a_test_whose_task_blocks_a_worker_fails() {
+    let slow = unstuck::task::Builder::new().name("slow").spawn(async { std::thread::sleep(LONG) });
+    slow.await.unwrap();
+}
+
+#[unstuck::test(no_stalls, flavor = "single")]
+#[should_panic(expected = "await unstuck::sleep(..) instead of std::thread::sleep(..)")]
+async fn a_test_that_blocks_the_loop_fails_and_says_what_to_do() {
+    unstuck::spawn(async { std::thread::sleep(LONG) }).await.unwrap();
+}
+
+#[unstuck::test(no_stalls)]
+#[should_panic(expected = "as it should")]
+async fn a_test_that_blocks_and_panics_fails_with_its_own_panic() {
+    std::thread::sleep(LONG);
+    panic!("as it should");
+}
+
+#[unstuck::test(no_stalls)]
+async fn a_test_that_lets_others_block_passes() -> Result<(), unstuck::JoinError> {
+    let blocks = unstuck::to_thread(|| std::thread::sleep(LONG));
+    unstuck::sleep(LONG).await;
+    blocks.await
+}
+
+#[unstuck::test(no_stalls, flavor = "single")]
+async fn so_does_one_on_the_loop() -> Result<(), unstuck::JoinError> {
+    let blocks = unstuck::to_thread(|| std::thread::sleep(LONG));
+    unstuck::sleep(LONG).await;
+    blocks.await
+}
+
+#[unstuck::test(no_stalls = false)]
+async fn a_test_may_allow_stalls() {
+    std::thread::sleep(LONG);
+}
+
 #[unstuck::timed]
 async fn add_one(number: u32) -> u32 {
     unstuck::sleep(Duration::from_secs(1)).await;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use unstuck::{Runtime, StallPolicy, StallReport, sleep, spawn, timeout, yield_now};
-use unstuck_core::guard::{Action, Class, Reason};
+use unstuck_core::guard::{Action, Reason};
 
 use crate::support::{Gate, alone, field, own_number, threads, until};
 
@@ -95,7 +95,7 @@ fn only_a_guard_that_is_on_has_a_thread() {
 }
 
 /// The stack of a thread, so large that a second one does not fit into the limit.
-const STACK: usize = 256 << 20;
+const STACK: usize = 512 << 20;
 
 #[test]
 fn when_the_thread_for_a_rescue_cannot_be_made_it_says_so_and_tries_again() {
@@ -103,7 +103,8 @@ fn when_the_thread_for_a_rescue_cannot_be_made_it_says_so_and_tries_again() {
         let (reports, tell) = reports();
         let builder = Runtime::builder().worker_threads(1).thread_stack_size(STACK).on_stall(tell);
         let runtime = builder.build().unwrap();
-        let room = own_number("VmSize:") * 1024 + STACK as u64 / 2;
+        // Room for what the allocator reserves for each new thread, and for the thread that delivers reports.
+        let room = own_number("VmSize:") * 1024 + STACK as u64 / 4 * 3;
         limit_memory(&room.to_string());
         let gate = Gate::new();
         let held = gate.clone();
@@ -206,13 +207,12 @@ fn a_process_that_is_stopped_and_goes_on_blames_nobody() {
             let script = format!("kill -STOP {pid}; sleep 1; kill -CONT {pid}");
             assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
         });
-        assert!(reports.iter().all(|report| report.lasted < Duration::from_millis(500)), "{reports:#?}");
-        assert!(!reports.iter().any(|report| report.class == Class::Blocked), "{reports:#?}");
+        assert!(reports.is_empty(), "{reports:#?}");
     });
 }
 
 #[test]
-fn an_overloaded_machine_is_not_a_blocking_task() {
+fn an_overloaded_machine_blames_no_task() {
     alone(|| {
         let reports = disturbed(|| {
             let done = Arc::new(AtomicUsize::new(0));
@@ -228,10 +228,6 @@ fn an_overloaded_machine_is_not_a_blocking_task() {
                 done.store(1, Ordering::SeqCst);
             });
         });
-        assert!(!reports.iter().any(|report| report.class == Class::Blocked), "{reports:#?}");
-        println!("REPORTS {}", reports.len());
-        for r in &reports {
-            println!("REPORT {}", r.one_line());
-        }
+        assert!(reports.is_empty(), "{reports:#?}");
     });
 }

@@ -61,8 +61,9 @@ impl Watched for Pretended {
     fn take_from(&self, seat: usize, _: &dyn Fn(Place) -> bool) -> usize {
         std::mem::take(&mut self.behind.borrow_mut()[seat])
     }
-    fn sort(&self, _: &dyn Fn(Place) -> bool) {
+    fn sort(&self, _: &dyn Fn(Place) -> bool) -> usize {
         self.sorted.set(self.sorted.get() + 1);
+        0
     }
     fn tend_driver(&self) -> bool {
         self.driver_waits.get()
@@ -221,12 +222,30 @@ fn a_thread_that_cannot_be_made_is_asked_for_again_at_the_next_tick() {
 }
 
 #[test]
+fn a_long_queue_is_sorted_when_there_is_a_new_suspect_and_ever_more_seldom_while_none_is_found() {
+    let watched = Pretended::new(8);
+    watched.answer.set(Replacement::NoSeat);
+    watched.polls(0, 1);
+    let (mut monitor, _told) = monitor(watched, StallPolicy::Rescue);
+    ticks(&mut monitor, 100);
+    assert_eq!(monitor.watched.sorted.get(), 0, "one stall makes no suspect");
+    let here = Location::caller();
+    for seat in 1..8 {
+        monitor.watched.sights.borrow_mut()[seat] = Some(Sight { epoch: 1, task: 7, place: here });
+    }
+    ticks(&mut monitor, 4);
+    assert_eq!(monitor.watched.sorted.get(), 1);
+    ticks(&mut monitor, 1 + 2 + 4 + 8 + 16 + 16);
+    assert_eq!(monitor.watched.sorted.get(), 7);
+}
+
+#[test]
 fn a_place_is_suspect_from_its_second_stall_until_it_has_been_good_for_a_while() {
     let (here, there) = (place(), place());
     let (mut suspects, now) = (Suspects::default(), Instant::now());
-    suspects.note(here, now);
-    assert!(!suspects.contain(here, now));
-    suspects.note(here, now);
+    assert!(!suspects.note(here, now));
+    assert!(!suspects.contain(here, now) && suspects.are_none());
+    assert!(suspects.note(here, now) && !suspects.note(here, now));
     assert!(suspects.contain(here, now) && !suspects.contain(there, now));
     assert!(!suspects.contain(here, now + GRUDGE));
     suspects.note(there, now + GRUDGE);

@@ -11,7 +11,7 @@ both! {
         let deferred = Deferred::new();
         let waiters: Vec<_> = (0..20).map(|_| spawn(deferred.clone())).collect();
         sleep(SECOND).await;
-        assert!(!deferred.done());
+        assert!(!deferred.is_done());
         deferred.set_result("value").unwrap();
         for waiter in waiters {
             assert_eq!(waiter.await.unwrap().unwrap(), "value");
@@ -37,7 +37,7 @@ both! {
         let deferred = Deferred::<u32>::new();
         let waiter = spawn(deferred.clone());
         sleep(SECOND).await;
-        assert!(deferred.cancel() && deferred.cancelled());
+        assert!(deferred.cancel() && deferred.is_cancelled());
         assert!(waiter.await.unwrap().unwrap_err().is_cancelled());
         assert!(deferred.set_result(1).unwrap_err().is_already_set());
         assert!(!deferred.cancel());
@@ -69,7 +69,7 @@ both! {
 #[test]
 fn it_is_usable_without_a_loop_and_between_two_of_them() {
     let deferred = Deferred::new();
-    assert!(!deferred.done());
+    assert!(!deferred.is_done());
     let there = deferred.clone();
     let other = std::thread::spawn(move || unstuck::run_single(there));
     unstuck::run(async move { deferred.set_result(42).unwrap() });

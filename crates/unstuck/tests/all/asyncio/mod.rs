@@ -5,8 +5,7 @@
 //!
 //! Open, because the interface they need does not exist yet: cancellation frames (catching a cancel, edge-triggered
 //! delivery, reasons, `uncancel`), scopes of timeouts (`reschedule`, nesting), `wait` and `as_completed`, task groups,
-//! queues, context variables, the exception handler, eager tasks, done-callbacks, interrupts (Ctrl-C), slow-callback
-//! warnings.
+//! queues, context variables, the exception handler, eager tasks, done-callbacks, interrupts (Ctrl-C).
 
 /// One case, twice: `single` and `multi`.
 macro_rules! both {
@@ -29,6 +28,7 @@ macro_rules! both {
 }
 
 mod calls;
+mod debug;
 mod deferred;
 mod gather;
 mod offload;

@@ -100,7 +100,7 @@ both! {
         sleep(SECOND / 2).await;
         assert!(task.cancel());
         assert!(task.await.unwrap_err().is_cancelled());
-        assert!(watch.is_done() && !watch.cancel());
+        assert!(watch.is_done() && watch.is_cancelled() && !watch.cancel());
         assert_eq!(unstuck::time(), SECOND / 2);
     }
 }
@@ -111,9 +111,9 @@ async fn right_after_cancel_the_task_is_not_done_but_cancelling() {
     yield_now().await;
     assert!(task.cancel());
     let watch = task.watch();
-    assert!(!task.is_done() && watch.is_cancelling());
+    assert!(!task.is_done() && !task.is_cancelled() && watch.is_cancelling());
     assert!(task.await.unwrap_err().is_cancelled());
-    assert!(!watch.is_cancelling());
+    assert!(watch.is_cancelled() && !watch.is_cancelling());
 }
 
 #[unstuck::test(flavor = "single", paused)]
@@ -251,7 +251,9 @@ both! {
         let watch = task.watch();
         eventually("it has ended", || watch.is_done()).await;
         assert!(!task.cancel() && !watch.cancel());
+        assert!(!task.is_cancelled());
         assert_eq!(task.await.unwrap(), 42);
+        assert!(!watch.is_cancelled());
         let failed = spawn(async { panic!("E") });
         let watch = failed.watch();
         eventually("it has failed", || watch.is_done()).await;

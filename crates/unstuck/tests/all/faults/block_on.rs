@@ -29,6 +29,21 @@ fn block_on_inside_a_task_panics_with_the_tasks_name_and_the_way_out() {
 }
 
 #[test]
+fn a_wait_inside_async_code_panics_with_the_way_out_and_elsewhere_it_waits() {
+    unstuck::run(async {
+        let (task, job) = (spawn(async {}), unstuck::to_thread(|| ()));
+        for text in [panic_text(|| task.wait().unwrap()), panic_text(|| job.wait().unwrap())] {
+            assert!(text.contains("wait() inside async code") && text.contains(".await"), "{text}");
+        }
+        let task = spawn(async { 42 });
+        assert_eq!(unstuck::to_thread(|| task.wait().unwrap()).await.unwrap(), 42);
+    });
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    assert_eq!(runtime.spawn(async { 42 }).wait().unwrap(), 42);
+    assert_eq!(runtime.handle().spawn_blocking(|| 42).wait().unwrap(), 42);
+}
+
+#[test]
 fn a_run_inside_a_run_is_refused_and_the_outer_program_goes_on() {
     let inside = || {
         for nested in [|| unstuck::run(async {}), || unstuck::run_single(async {})] {

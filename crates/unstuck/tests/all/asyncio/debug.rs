@@ -1,0 +1,104 @@
+//! Debug mode's slow steps: asyncio's `slow_callback_duration`.
+
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
+use unstuck::{Builder, Runtime, StallPolicy, StallReport, task};
+use unstuck_core::guard::{Action, Reason};
+
+use crate::support::{in_child, own_number, text, until_threads_are_gone};
+
+/// What has not come after this long never will.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Long for a step, and no race: the report comes after 100 ms.
+const LONG: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_slow_step_is_said_on_stderr_with_its_task_and_its_place() {
+    let Some(output) = in_child(&["env", "UNSTUCK_DEBUG=1"], || {
+        unstuck::run_single(async {
+            let slow = task::Builder::new().name("slow").spawn(async { std::thread::sleep(LONG) }); // line A
+            slow.await.unwrap();
+        });
+    }) else {
+        return;
+    };
+    let text = text(&output);
+    assert!(output.status.success(), "{text}");
+    let line = include_str!("debug.rs").lines().position(|line| line.ends_with("// line A")).unwrap() + 1;
+    for part in [
+        "'slow' (from ",
+        &format!("debug.rs:{line}) has not come back from a poll for 1"),
+        "the tasks of a single-threaded loop cannot move to another thread",
+        "await unstuck::sleep(..) instead of std::thread::sleep(..)",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_slow_step_of_the_main_future_is_a_future_that_is_no_task() {
+    let Some(output) = in_child(&["env", "UNSTUCK_DEBUG=1"], || {
+        unstuck::run_single(async { std::thread::sleep(LONG) });
+    }) else {
+        return;
+    };
+    assert!(text(&output).contains("a future that is no task (from "), "{}", text(&output));
+}
+
+#[test]
+fn how_long_and_where_can_be_set() {
+    let (tell, told) = mpsc::channel();
+    let (tell, told) = (Mutex::new(tell), Mutex::new(told));
+    let event_loop = Runtime::builder()
+        .slow_step(Duration::from_millis(5))
+        .on_stall(move |report: &StallReport| drop(tell.lock().unwrap().send(report.clone())))
+        .build_single()
+        .unwrap();
+    // The step ends when it has been reported.
+    let wait = move || told.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+    let report = event_loop.run_until_complete(event_loop.spawn_local(async move { wait() })).unwrap();
+    assert!(report.task.is_some() && report.lasted >= Duration::from_millis(5));
+    assert_eq!(report.action, Action::OnlyReported(Reason::SingleThreaded));
+    assert!(event_loop.statistics().stalls > 0);
+}
+
+/// Does a loop that is set up like that have a thread that watches it, as long as it lives?
+fn is_watched(set_up: impl FnOnce(Builder) -> Builder) -> bool {
+    until_threads_are_gone();
+    let before = own_number("Threads:");
+    let event_loop = set_up(Runtime::builder()).build_single().unwrap();
+    event_loop.run_until_complete(async {});
+    let more = own_number("Threads:") - before;
+    event_loop.close();
+    until_threads_are_gone();
+    more == 1
+}
+
+#[test]
+fn a_loop_has_no_second_thread_unless_it_is_asked_for() {
+    if let Some(output) = in_child(&["env", "UNSTUCK_DEBUG="], || {
+        assert!(!is_watched(|builder| builder));
+        assert!(!is_watched(|builder| builder.slow_step(LONG)), "nobody wants to know");
+        assert!(!is_watched(|builder| builder.stall_guard(StallPolicy::Off)));
+        assert!(is_watched(|builder| builder.stall_guard(StallPolicy::Report)));
+        assert!(is_watched(|builder| builder.stall_guard(StallPolicy::Rescue)));
+        assert!(is_watched(|builder| builder.on_stall(|_| ())));
+        assert!(is_watched(|builder| builder.debug(true)));
+    }) {
+        assert!(output.status.success(), "{}", text(&output));
+    }
+}
+
+#[test]
+fn the_argument_beats_the_environment_and_a_paused_clock_beats_both() {
+    if let Some(output) = in_child(&["env", "UNSTUCK_DEBUG=1"], || {
+        assert!(is_watched(|builder| builder));
+        assert!(!is_watched(|builder| builder.start_paused(true)));
+        assert!(!is_watched(|builder| builder.stall_guard(StallPolicy::Off)));
+        assert!(!is_watched(|builder| builder.debug(false)));
+    }) {
+        assert!(output.status.success(), "{}", text(&output));
+    }
+}
