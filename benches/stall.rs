@@ -57,7 +57,8 @@ const BRIEF: Duration = Duration::from_millis(50);
 impl Scenario {
     /// What is seen in it, with the bar for unstuck.
     fn lines(self) -> Vec<(String, &'static str)> {
-        let ready = |how: &str, who: &str| format!("{how} by a poll that then sleeps 20 ms, {who}: until it runs");
+        let ready =
+            |how: &str, who: &str| format!("{how} by a poll that then sleeps 20 ms, {who}: until it runs");
         match self {
             Self::OneSleeps => vec![("one poll sleeps 500 ms: worst gap of a 5 ms ticker".into(), "≤ 15 ms")],
             Self::Every(hold, time) => {
@@ -158,9 +159,8 @@ fn storm() -> Table {
     );
     let columns = [
         "runtime",
-        "heartbeat late: p50",
-        "p99",
-        "worst",
+        "worst gap of a 1 ms heartbeat",
+        "beats/s",
         "task from outside: p50",
         "p99",
         "worst",
@@ -172,11 +172,14 @@ fn storm() -> Table {
     let mut table = Table::new(title, &columns);
     let names = [Unstuck::NAME, Tokio::NAME, Smol::NAME];
     let storms = thread::scope(|scope| {
-        names.map(|name| scope.spawn(move || probe::storm(name))).map(|storm| storm.join().expect("a storm ends"))
+        names
+            .map(|name| scope.spawn(move || probe::storm(name)))
+            .map(|storm| storm.join().expect("a storm ends"))
     });
     for (name, storm) in names.into_iter().zip(storms) {
         let mut row = vec![name.to_string()];
-        row.extend([storm.late, storm.outside].concat().into_iter().map(short));
+        row.extend([short(storm.gap), format!("{:.0}", storm.beats)]);
+        row.extend(storm.outside.map(short));
         row.extend([short(storm.took), storm.wrong.to_string()]);
         match storm.threads {
             Some(threads) => row.extend(threads.map(|count| count.to_string())),
@@ -193,7 +196,9 @@ fn idle() -> Table {
     let mut table = Table::new(title, &["runtime", "threads", "wake-ups of all threads", "time they ran"]);
     let names = [Unstuck::NAME, GUARD_OFF, Tokio::NAME, Smol::NAME];
     let seen = thread::scope(|scope| {
-        names.map(|name| scope.spawn(move || probe::idle(name))).map(|idle| idle.join().expect("a child ends"))
+        names
+            .map(|name| scope.spawn(move || probe::idle(name)))
+            .map(|idle| idle.join().expect("a child ends"))
     });
     for (name, seen) in names.into_iter().zip(seen) {
         let cells = match seen {
@@ -212,7 +217,8 @@ const PAIRS: usize = 61;
 
 /// What the guard costs when nothing sticks: three runtimes in one process, with it, without it, and without it again.
 fn guard() -> Table {
-    let title = format!("The guard's own cost: medians of {PAIRS} interleaved rounds, {} workers each", workers());
+    let title =
+        format!("The guard's own cost: medians of {PAIRS} interleaved rounds, {} workers each", workers());
     let columns = ["workload", "guard on", "guard off", "on/off", "bar", "off/off (noise)"];
     let mut table = Table::new(title, &columns);
     let start = |policy| Unstuck::start_with(workers(), |it| it.stall_guard(policy));

@@ -71,9 +71,11 @@ pub fn idle(name: &str) -> Option<(u64, Activity)> {
 /// What [`stall::storm`] saw. Times in seconds.
 #[derive(Debug)]
 pub struct Storm {
-    /// How late a heart of 1 ms was: the median, the 99th percentile and the worst.
-    pub late: [f64; 3],
-    /// How long tasks from outside waited, likewise.
+    /// The longest time between two beats of a heart of 1 ms.
+    pub gap: f64,
+    /// How often it beat in a second.
+    pub beats: f64,
+    /// How long tasks from outside waited: the median, the 99th percentile and the worst.
     pub outside: [f64; 3],
     /// Until all was done.
     pub took: f64,
@@ -88,11 +90,12 @@ pub fn storm(name: &str) -> Storm {
     let answer = ask(name, "storm");
     let at = |nth: usize| answer[nth];
     Storm {
-        late: [at(0), at(1), at(2)],
-        outside: [at(3), at(4), at(5)],
-        took: at(6),
-        wrong: at(7),
-        threads: (answer.len() == 10).then(|| [at(8), at(9)]),
+        gap: at(0),
+        beats: at(1),
+        outside: [at(2), at(3), at(4)],
+        took: at(5),
+        wrong: at(6),
+        threads: (answer.len() == 9).then(|| [at(7), at(8)]),
     }
 }
 
@@ -167,11 +170,12 @@ fn watch_it_idle<R: Rt>(rt: &R) -> Option<Vec<f64>> {
 
 fn watch_a_storm<R: Rt>(rt: &R) -> Vec<f64> {
     let storm = stall::storm(rt, BLOCKED, KEEP_ALIVE + Duration::from_secs(1));
-    let mut numbers = Vec::new();
-    for spread in [storm.late, storm.outside] {
-        numbers.extend([spread.median(), spread.percentile(99), spread.max()].map(|time| time.as_secs_f64()));
-    }
-    numbers.extend([storm.took.as_secs_f64(), storm.wrong as f64]);
+    let took = storm.took.as_secs_f64();
+    let mut numbers = vec![storm.gap.as_secs_f64(), storm.beats as f64 / took];
+    let outside = &storm.outside;
+    let outside = [outside.median(), outside.percentile(99), outside.max()];
+    numbers.extend(outside.map(|time| time.as_secs_f64()));
+    numbers.extend([took, storm.wrong as f64]);
     // This thread is none of the runtime's.
     numbers.extend(storm.threads.into_iter().flat_map(|(most, left)| [most as f64 - 1.0, left as f64 - 1.0]));
     numbers

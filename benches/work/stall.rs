@@ -16,6 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Between two beats of the heart beside the scenarios, but for the first one.
+const BEAT: Duration = Duration::from_millis(1);
+
 /// What a poll does instead of coming back.
 #[derive(Clone, Copy, Debug)]
 pub enum Hold {
@@ -112,7 +115,6 @@ pub struct Seen {
 
 /// Every worker is held for `time` by a poll that has spawned its share of 1,000 short tasks; 100 timers end meanwhile.
 pub fn every_worker<R: Rt>(rt: &R, workers: usize, hold: Hold, time: Duration) -> Seen {
-    const BEAT: Duration = Duration::from_millis(1);
     as_meant(|| {
         in_task(rt, async move {
             let heart = Heart::<R>::start(BEAT).await;
@@ -133,7 +135,8 @@ pub fn every_worker<R: Rt>(rt: &R, workers: usize, hold: Hold, time: Duration) -
                 timer.await;
             }
             let (held, done) = (held.into_iter().max(), done.into_iter().max());
-            let short = done.zip(held).map_or(Duration::ZERO, |(done, held)| done.saturating_duration_since(held));
+            let short =
+                done.zip(held).map_or(Duration::ZERO, |(done, held)| done.saturating_duration_since(held));
             (as_meant, Seen { gap: BEAT + heart.stop().await.max(), short })
         })
     })
@@ -179,7 +182,8 @@ pub fn made_ready_by_a_stuck_poll<R: Rt>(rt: &R, held: usize, start: Start, time
             };
             // Until it waits for its message.
             R::sleep(MOMENT).await;
-            let holders: Vec<_> = (0..held).map(|_| R::spawn(meet_and_sleep(meeting.clone(), 2 * time))).collect();
+            let holders: Vec<_> =
+                (0..held).map(|_| R::spawn(meet_and_sleep(meeting.clone(), 2 * time))).collect();
             let stuck = R::spawn(async move {
                 R::sleep(MOMENT).await;
                 let met = meeting.meet();
@@ -220,8 +224,10 @@ pub const BLOCKING: usize = 1_000;
 
 /// What the others saw of a storm of polls that block.
 pub struct Storm {
-    /// How late a heart of 1 ms was.
-    pub late: Spread,
+    /// The longest time between two beats of a heart of 1 ms.
+    pub gap: Duration,
+    /// How often it beat: being late is no measure for a heart that stands still.
+    pub beats: usize,
     /// How long tasks from outside took until they ran, one every 5 ms.
     pub outside: Spread,
     /// The most threads the process had, and how many it had after a rest, where the system tells.
@@ -243,16 +249,17 @@ pub fn storm<R: Rt>(rt: &R, time: Duration, rest: Duration) -> Storm {
         most = most.max(process::threads());
         thread::sleep(Duration::from_millis(5));
     }
-    let (late, took, wrong) = rt.block_on(storm);
+    let (heart, took, wrong) = rt.block_on(storm);
     let outside = asked.into_iter().map(|(asked, task)| rt.block_on(task).saturating_duration_since(asked));
     let outside = Spread::new(outside.collect());
     thread::sleep(rest);
-    Storm { late, outside, threads: most.zip(process::threads()), took, wrong }
+    let (gap, beats) = (BEAT + heart.max(), heart.count());
+    Storm { gap, beats, outside, threads: most.zip(process::threads()), took, wrong }
 }
 
 /// Spawns the tasks that block, awaits them, and says what a heart saw, how long it took, how many did not run once.
 async fn block_all<R: Rt>(time: Duration, over: Arc<AtomicBool>) -> (Spread, Duration, usize) {
-    let heart = Heart::<R>::start(Duration::from_millis(1)).await;
+    let heart = Heart::<R>::start(BEAT).await;
     let ran: Arc<[AtomicUsize]> = (0..BLOCKING).map(|_| AtomicUsize::new(0)).collect();
     let start = Instant::now();
     let block = |nth: usize| {
@@ -269,7 +276,7 @@ async fn block_all<R: Rt>(time: Duration, over: Arc<AtomicBool>) -> (Spread, Dur
     let took = start.elapsed();
     let wrong = ran.iter().filter(|ran| ran.load(Relaxed) != 1).count();
     let late = heart.stop().await;
-    over.store(true, Relaxed);
+    over.store(true, Relaxed); // seen by a loop that looks for nothing else
     (late, took, wrong)
 }
 
@@ -284,7 +291,11 @@ mod tests {
         assert!(one_worker_sleeps(rt, MOMENT) >= Duration::from_millis(5), "{}", R::NAME);
         for hold in [Hold::Sleeps, Hold::Spins] {
             let seen = every_worker(rt, 2, hold, MOMENT);
-            assert!(seen.gap >= Duration::from_millis(1) && seen.short > Duration::ZERO, "{} {hold:?}", R::NAME);
+            assert!(
+                seen.gap >= Duration::from_millis(1) && seen.short > Duration::ZERO,
+                "{} {hold:?}",
+                R::NAME
+            );
         }
         for start in [Start::Spawned, Start::Woken] {
             for held in [0, 1] {

@@ -57,9 +57,9 @@ fn timers_go_off_while_the_worker_that_watched_them_is_stuck() {
             for _ in 0..10 {
                 ticks.recv_timeout(PATIENCE).expect("nobody looks after the timers");
             }
-            ticking
+            ticking.await.unwrap();
         });
-        runtime.block_on(async { stuck.await.unwrap().await.unwrap() });
+        runtime.block_on(stuck).unwrap();
     }
 }
 
@@ -156,7 +156,7 @@ fn after_a_rescue_the_guard_and_the_spare_worker_sleep_as_well() {
             let now = sleeps();
             std::mem::replace(&mut before, now.clone()) == now
         });
-        assert!(before.len() >= 2 + 1 + 1, "{before:?}");
+        assert!(before.len() > 3, "two workers, the guard and a spare: {before:?}");
         std::thread::sleep(Duration::from_secs(1));
         assert_eq!(sleeps(), before);
     });
