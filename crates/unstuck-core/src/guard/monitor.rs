@@ -298,13 +298,16 @@ impl<W: Watched> Monitor<W> {
         let patience = match stall.class {
             Class::Blocked => self.config.threshold,
             Class::CpuBound if helpless.is_some() => self.config.threshold, // no thread comes of it
-            Class::Descheduled => return, // the machine is busy: no blame, and more threads would not help
+            Class::Descheduled => self.config.threshold * 2,
             _ => self.config.threshold * 3 / 2,
         };
         if stall.lasted < patience {
             return;
         }
-        if !stall.counted {
+        // The machine is busy, and the task is not to blame: nothing is counted or said. What waits behind it is served
+        // all the same: another thread gets its share of the CPUs, and without one it would wait for this one's turn.
+        let blameless = stall.class == Class::Descheduled;
+        if !blameless && !stall.counted {
             stall.counted = true;
             self.stuck += 1;
             if self.suspects.note(sight.place, now) {
@@ -324,7 +327,7 @@ impl<W: Watched> Monitor<W> {
             None => Action::OnlyReported(Reason::TurnedOff),
         };
         let Some(reporter) = &mut self.reporter else { return };
-        if !stall.unsure && stall.reports.is_due(stall.lasted) {
+        if !blameless && !stall.unsure && stall.reports.is_due(stall.lasted) {
             let mut report = self.watched.describe(seat, sight);
             report.class = stall.class;
             report.lasted = stall.lasted;
