@@ -22,10 +22,18 @@ fn main() {
         return;
     }
     let filter = filter(std::env::args().skip(1));
-    let tables: [(&str, fn() -> Table); 4] =
-        [("gaps", gaps), ("storm", storm), ("idle", idle), ("guard", guard)];
-    for (_, table) in tables.iter().filter(|(name, _)| name.contains(&filter)) {
-        table().print();
+    let wanted = |name: &str| name.contains(&filter);
+    if wanted("gaps") {
+        gaps().print();
+    }
+    if wanted("storm") {
+        storm().print();
+    }
+    if wanted("idle") {
+        idle().print();
+    }
+    if wanted("guard") {
+        guard().print();
     }
 }
 
