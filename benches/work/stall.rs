@@ -3,7 +3,7 @@
 //! Each scenario here makes workers stick in a poll, on purpose and in a known order, and gives what the others saw of
 //! it: a heart (`kit/heart.rs`), a thousand short tasks, a task that was woken by the very poll that then blocks.
 //!
-//! *Every worker* is meant literally, so the tasks that hold the workers meet first ([`Meeting`]): a scenario in which
+//! *Every worker* is meant literally, so the tasks that hold the workers meet first (`Meeting`): a scenario in which
 //! one worker happened to stay free says nothing, and is played again.
 
 use crate::kit::channel::Mailbox;

@@ -271,7 +271,10 @@ fn a_cancelled_task_gives_a_value_or_an_error_and_is_dropped_once_where_it_ran()
         };
         hit(&hits, &waker);
         drop(waker);
+        let watch = task.watch();
         let outcome = block_on(task);
+        assert_eq!(watch.is_cancelled(), outcome.is_err(), "also when the outcome has been taken");
+        drop(watch);
         assert_eq!(
             *futures.0.lock().unwrap(),
             [ran_on],

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use unstuck::{Runtime, StallPolicy, StallReport, sleep, spawn, timeout, yield_now};
 use unstuck_core::guard::{Action, Reason};
 
-use crate::support::{Gate, alone, field, own_number, threads, until};
+use crate::support::{Gate, alone, field, in_child, own_number, text, threads, until};
 
 /// What has not come after this long never will.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -99,7 +99,8 @@ const STACK: usize = 512 << 20;
 
 #[test]
 fn when_the_thread_for_a_rescue_cannot_be_made_it_says_so_and_tries_again() {
-    alone(|| {
+    // One heap for all threads: each heap would reserve address space at a moment that nobody can foresee.
+    let output = in_child(&["env", "MALLOC_ARENA_MAX=1"], || {
         let (reports, tell) = reports();
         let builder = Runtime::builder().worker_threads(1).thread_stack_size(STACK).on_stall(tell);
         let runtime = builder.build().unwrap();
@@ -118,6 +119,9 @@ fn when_the_thread_for_a_rescue_cannot_be_made_it_says_so_and_tries_again() {
         gate.open();
         runtime.block_on(stuck).unwrap();
     });
+    if let Some(output) = output {
+        assert!(output.status.success(), "{}", text(&output));
+    }
 }
 
 fn limit_memory(limit: &str) {
