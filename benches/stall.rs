@@ -221,7 +221,7 @@ fn idle() -> Table {
 }
 
 /// Rounds in [`guard`].
-const PAIRS: usize = 61;
+const PAIRS: usize = 101;
 
 /// What the guard costs when nothing sticks: three runtimes in one process, with it, without it, and without it again.
 fn guard() -> Table {

@@ -30,7 +30,7 @@ pub use lookout::Lookout;
 pub use probe::{Call, Class};
 pub use report::{Action, Behind, Helper, Reason, StallReport};
 
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use crate::sync::thread;
 
 /// What the guard does about a poll that does not come back.
@@ -107,13 +107,17 @@ impl fmt::Debug for GuardConfig {
     }
 }
 
+/// How often, until the monitor's next refill (10 ms), somebody may be woken to look after a slot. Each costs the waker a
+/// few µs and the woken one's core about 60 µs, mostly for nothing.
+const PERMISSIONS: u32 = 8;
+
 /// What workers and monitor share.
 pub(crate) struct Guard {
     monitor: OnceLock<thread::Thread>,
     /// The monitor sleeps, because all workers did.
     asleep: AtomicBool,
-    /// A push into an empty slot may wake somebody: once per refill, because it is mostly for nothing.
-    eager: AtomicBool,
+    /// A push into an empty slot may wake somebody: a few times per refill, because it is mostly for nothing.
+    eager: AtomicU32,
     pub(crate) stalls: AtomicU64,
     pub(crate) rescues: AtomicU64,
     pub(crate) moved: AtomicU64,
@@ -124,7 +128,7 @@ impl Guard {
         Self {
             monitor: OnceLock::new(),
             asleep: AtomicBool::new(false),
-            eager: AtomicBool::new(true),
+            eager: AtomicU32::new(PERMISSIONS),
             stalls: AtomicU64::new(0),
             rescues: AtomicU64::new(0),
             moved: AtomicU64::new(0),
@@ -183,17 +187,17 @@ impl Guard {
     /// A task lies in a slot that was empty. May somebody be woken to look after it?
     #[inline]
     pub(crate) fn may_wake_for_slot(&self) -> bool {
-        self.eager.load(Ordering::Relaxed) // a permission, not a signal
+        self.eager.load(Ordering::Relaxed) > 0 // a permission, not a signal
     }
 
     /// Uses the permission up; true for the one that got it.
     #[cold]
     pub(crate) fn use_permission(&self) -> bool {
-        self.eager.swap(false, Ordering::Relaxed) // as above
+        self.eager.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() // as above
     }
 
     /// The monitor gives a new permission.
     fn refill(&self) {
-        self.eager.store(true, Ordering::Relaxed); // as above
+        self.eager.store(PERMISSIONS, Ordering::Relaxed); // as above
     }
 }
