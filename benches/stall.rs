@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 use unstuck::StallPolicy;
 use unstuck_benches::kit::group::{Runtimes, is_a_bench_run, workers};
+use unstuck_benches::kit::heart::Bystander;
 use unstuck_benches::kit::probe::{self, BLOCKED, GUARD_OFF, IDLE, KEEP_ALIVE};
 use unstuck_benches::kit::spread::{Spread, short};
 use unstuck_benches::kit::table::Table;
@@ -125,7 +126,7 @@ impl Scenario {
 /// What others suffer from polls that stick.
 fn gaps() -> Table {
     let title = format!("Polls that stick, {} workers each: medians and worst of several rounds", workers());
-    let columns = ["", "unstuck", "worst", "tokio", "worst", "smol", "worst", "bar"];
+    let columns = ["", "unstuck", "worst", "bar", "tokio", "worst", "smol", "worst", "no runtime: worst"];
     let mut table = Table::new(title, &columns);
     let all = Runtimes::start(workers());
     let held = workers() - 1;
@@ -141,17 +142,20 @@ fn gaps() -> Table {
         Scenario::Ready(Start::Spawned, held),
         Scenario::Ready(Start::Woken, held),
     ] {
+        let bystander = Bystander::start();
         let mut seen: Vec<[Vec<Duration>; 3]> = Vec::new();
         for _ in 0..scenario.rounds() {
             seen.push([scenario.play(&all.unstuck), scenario.play(&all.tokio), scenario.play(&all.smol)]);
         }
+        let machine = short(bystander.stop().as_secs_f64());
         for (nth, (name, bar)) in scenario.lines().into_iter().enumerate() {
             let times = |who: usize| {
                 let spread = Spread::new(seen.iter().map(|round| round[who][nth]).collect());
                 [spread.median(), spread.max()].map(|time| short(time.as_secs_f64()))
             };
-            let times = [0, 1, 2].map(times).concat();
-            table.row([vec![name], times, vec![bar.to_string()]].concat());
+            let ours = times(0).to_vec();
+            let others = [times(1), times(2)].concat();
+            table.row([vec![name], ours, vec![bar.into()], others, vec![machine.clone()]].concat());
         }
     }
     table

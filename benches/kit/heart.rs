@@ -8,6 +8,7 @@ use crate::rt::{Rt, in_task};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A heart that beats.
@@ -30,6 +31,38 @@ impl<R: Rt> Heart<R> {
         // Relaxed: the flag carries nothing; the times come back through the task's handle.
         self.stop.store(true, Relaxed);
         Spread::new(self.task.await)
+    }
+}
+
+/// A heart of 1 ms on a thread of its own, without any runtime: what it suffers is the machine's doing.
+pub struct Bystander {
+    thread: thread::JoinHandle<Duration>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Bystander {
+    /// Starts the thread.
+    pub fn start() -> Self {
+        const BEAT: Duration = Duration::from_millis(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            let (mut worst, mut last) = (Duration::ZERO, Instant::now());
+            // Relaxed: the flag carries nothing.
+            while !stopped.load(Relaxed) {
+                thread::sleep(BEAT);
+                worst = worst.max(last.elapsed());
+                last = Instant::now();
+            }
+            worst
+        });
+        Self { thread, stop }
+    }
+
+    /// The longest time between two beats.
+    pub fn stop(self) -> Duration {
+        self.stop.store(true, Relaxed);
+        self.thread.join().expect("a heart does not panic")
     }
 }
 
