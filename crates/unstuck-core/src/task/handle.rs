@@ -308,7 +308,7 @@ impl TaskRef {
 
     /// Names the task, for reports and errors.
     pub fn set_name(&self, name: impl Into<Arc<str>>) {
-        self.header().set_name(name.into());
+        self.header().extra.get_or_make().set_name(name.into());
     }
 
     /// The place in the source that spawned it.

@@ -2,24 +2,23 @@
 //! A task's one allocation: header, future, outcome.
 
 use std::any::Any;
-use std::cell::Cell as StdCell;
 use std::fmt;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use super::extra::Extras;
 use super::registry::{Filed, Registry};
 use super::state::{Pause, Start, State};
 use super::waker;
 use crate::context;
 use crate::error::{JoinError, Origin};
 use crate::job::contain;
-use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::sync::{Mutex, UnsafeCell};
+use crate::sync::UnsafeCell;
 
 /// Where tasks live: it knows all of its tasks and runs those that are ready.
 ///
@@ -58,14 +57,8 @@ pub(crate) struct Header {
     pub(super) filed: UnsafeCell<Filed>,
     /// The waker that the handle left (rule 3).
     waiter: UnsafeCell<Option<Waker>>,
-    /// What few tasks have: null, or a box that belongs to the task.
-    extra: AtomicPtr<Extra>,
-}
-
-/// What few tasks have, allocated on demand.
-#[derive(Default)]
-struct Extra {
-    name: Mutex<Option<Arc<str>>>,
+    /// What few tasks have: a name, for instance.
+    pub(super) extra: Extras,
 }
 
 /// What to do with a task whose future type is forgotten.
@@ -107,10 +100,10 @@ pub(super) fn allocate<F: Future>(
     name: Option<Arc<str>>,
     place: &'static Location<'static>,
 ) -> NonNull<Header> {
-    let extra = match name {
-        None => ptr::null_mut(),
-        name => Box::into_raw(Box::new(Extra { name: Mutex::new(name) })),
-    };
+    let extra = Extras::default();
+    if let Some(name) = name {
+        extra.get_or_make().set_name(name);
+    }
     let cell = Box::new(Cell {
         header: Header {
             state: State::new(),
@@ -128,21 +121,11 @@ pub(super) fn allocate<F: Future>(
             place,
             filed: UnsafeCell::new(Filed::NOWHERE),
             waiter: UnsafeCell::new(None),
-            extra: AtomicPtr::new(extra),
+            extra,
         },
         stage: UnsafeCell::new(Stage::Future(future)),
     });
     NonNull::from(Box::leak(cell)).cast()
-}
-
-impl Drop for Header {
-    fn drop(&mut self) {
-        let extra = self.extra.load(Ordering::Relaxed); // the last reference: nobody else is here
-        if !extra.is_null() {
-            // SAFETY: made by `allocate` or `set_name` from a box, and dropped here only.
-            drop(unsafe { Box::from_raw(extra) });
-        }
-    }
 }
 
 /// The right and the duty to run a task once: there is at most one per task at any time.
@@ -220,26 +203,7 @@ impl fmt::Debug for Runnable {
 
 impl Header {
     pub(super) fn name(&self) -> Option<Arc<str>> {
-        let extra = self.extra.load(Ordering::Acquire); // pairs with the Release in `set_name`
-        // SAFETY: null or a box that goes with the task, which the caller holds a reference on.
-        unsafe { extra.as_ref() }?.name.lock().clone()
-    }
-
-    pub(super) fn set_name(&self, name: Arc<str>) {
-        if self.extra.load(Ordering::Acquire).is_null() {
-            let new = Box::into_raw(Box::<Extra>::default());
-            // Release: pairs with the Acquire in `name`.
-            let put = self.extra.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire);
-            if put.is_err() {
-                // SAFETY: somebody else was faster, and nobody has seen ours.
-                drop(unsafe { Box::from_raw(new) });
-            }
-        }
-        let extra = self.extra.load(Ordering::Acquire); // not null any more, and never again
-        // SAFETY: as in `name`.
-        if let Some(extra) = unsafe { extra.as_ref() } {
-            *extra.name.lock() = Some(name);
-        }
+        self.extra.get()?.name()
     }
 
     pub(super) fn origin(&self) -> Origin {
@@ -456,27 +420,4 @@ impl<F: Future> Cell<F> {
             }
         }
     }
-}
-
-thread_local! {
-    /// A block of task numbers of this thread's own: a global counter would be one more line to fight over.
-    static IDS: StdCell<u64> = const { StdCell::new(0) };
-}
-
-/// Numbers in a block. The registry files a task under its block, so tasks of one thread share a shard.
-pub(super) const ID_BLOCK: u64 = 1024;
-
-/// A number no other task of this process has.
-#[inline]
-pub(super) fn next_id() -> u64 {
-    use std::sync::atomic::AtomicU64; // not a protocol, and a model cannot have it in a static
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    IDS.with(|ids| {
-        let mut id = ids.get();
-        if id % ID_BLOCK == 0 {
-            id = NEXT.fetch_add(1, Ordering::Relaxed) * ID_BLOCK; // only uniqueness matters
-        }
-        ids.set(id + 1);
-        id + 1
-    })
 }

@@ -3,8 +3,10 @@
 //! The README in this folder tells who holds a task and when, draws the life cycle, and numbers the rules that every
 //! `SAFETY` comment here cites.
 
+mod extra;
 mod handle;
 mod header;
+mod numbers;
 mod registry;
 mod state;
 mod waker;
@@ -57,7 +59,7 @@ impl<T> Spawned<T> {
 #[inline]
 pub(crate) unsafe fn spawn<F: Future>(home: NonNull<dyn Home>, future: F, how: Spawn) -> Spawned<F::Output> {
     let Spawn { name, place } = how;
-    let id = header::next_id();
+    let id = numbers::next_id();
     let header = if size_of::<F>() > LARGE {
         header::allocate(Box::pin(future), home, id, name, place)
     } else {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex as Unseen};
 use std::task::{Context, Poll, Waker};
 
 use super::registry::Registry;
-use super::{Home, Runnable, Spawn, Task, header};
+use super::{Home, Runnable, Spawn, Task, header, numbers};
 use crate::models::{Bell, block_on, model, poll};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, UnsafeCell, thread};
@@ -454,7 +454,7 @@ fn the_last_two_tasks_of_a_closed_home_do_not_both_miss_that_it_is_drained() {
     model(|| {
         let (house, name) = (House::new(2), name());
         // Numbers of two different shards.
-        for id in [1, 1 + header::ID_BLOCK] {
+        for id in [1, 1 + numbers::ID_BLOCK] {
             let place = Location::caller();
             let home = NonNull::from(&*house as &dyn Home);
             let header = header::allocate(Hits::needs(0), home, id, Some(name.clone()), place);

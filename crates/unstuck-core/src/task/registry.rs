@@ -29,7 +29,8 @@ use std::ptr::{self, NonNull};
 use crossbeam_utils::CachePadded;
 
 use super::TaskRef;
-use super::header::{Header, ID_BLOCK};
+use super::header::Header;
+use super::numbers::ID_BLOCK;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sync::{Mutex, hint};
 

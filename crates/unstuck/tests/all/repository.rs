@@ -71,7 +71,7 @@ fn none(rule: &str, offences: &[String]) {
 }
 
 /// Files, and folders, that may use `unsafe`. Whoever adds one brings a reason and a second pair of eyes.
-const UNSAFE: [&str; 18] = [
+const UNSAFE: [&str; 19] = [
     "crates/unstuck-core/src/context.rs",
     "crates/unstuck-core/src/guard/beat.rs",
     "crates/unstuck-core/src/guard/probe.rs",
@@ -79,6 +79,7 @@ const UNSAFE: [&str; 18] = [
     "crates/unstuck-core/src/local.rs",
     "crates/unstuck-core/src/sched/models.rs",
     "crates/unstuck-core/src/sched/queue.rs",
+    "crates/unstuck-core/src/task/extra.rs",
     "crates/unstuck-core/src/task/handle.rs",
     "crates/unstuck-core/src/task/header.rs",
     "crates/unstuck-core/src/task/mod.rs",
@@ -157,17 +158,13 @@ fn petals_do_not_import_each_other_and_the_core_imports_none_of_them() {
     none("a flower: the core in the middle, petals that never import each other:", &offences);
 }
 
-/// Rooms that have outgrown the rule, and how far: they may shrink, not grow.
-const LARGER: [(&str, usize); 1] = [("crates/unstuck-core/src/task/header.rs", 482)];
-
 #[test]
 fn no_room_is_longer_than_450_lines() {
     let mut offences = Vec::new();
     for source in sources("src").iter().filter(|source| !source.is_test()) {
-        let (lines, path) = (source.text.lines().count(), source.path.as_str());
-        let allowed = LARGER.iter().find(|(larger, _)| *larger == path).map_or(450, |(_, lines)| *lines);
-        if lines > allowed {
-            offences.push(format!("{path}: {lines} lines"));
+        let lines = source.text.lines().count();
+        if lines > 450 {
+            offences.push(format!("{}: {lines} lines", source.path));
         }
     }
     none("look for the second idea hiding inside: it deserves a name:", &offences);

@@ -1,0 +1,69 @@
+#![allow(unsafe_code)] // A pointer that is null until somebody needs what it points to.
+//! What few tasks have, kept out of the allocation that every task has.
+//!
+//! A million pending tasks pay for each word of their header. So what is asked for seldom lies behind one pointer,
+//! which is null until the first of these things is needed, and then stays for the task's life.
+
+use std::ptr;
+use std::sync::Arc;
+
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicPtr, Ordering};
+
+/// Null, or a box that belongs to the task.
+#[derive(Default)]
+pub(super) struct Extras(AtomicPtr<Extra>);
+
+/// The things themselves. Any thread that holds a reference to the task may come: each has its own lock.
+#[derive(Default)]
+pub(super) struct Extra {
+    name: Mutex<Option<Arc<str>>>,
+}
+
+impl Extras {
+    /// What is there, if anything ever was needed.
+    pub(super) fn get(&self) -> Option<&Extra> {
+        let extra = self.0.load(Ordering::Acquire); // pairs with the Release in `get_or_make`
+        // SAFETY: null, or a box that only our drop takes away.
+        unsafe { extra.as_ref() }
+    }
+
+    /// What is there; it is made if it is not.
+    pub(super) fn get_or_make(&self) -> &Extra {
+        if let Some(extra) = self.get() {
+            return extra;
+        }
+        let new = Box::into_raw(Box::<Extra>::default());
+        // Release: pairs with the Acquire in `get`, which then sees the box filled. Acquire: as there.
+        match self.0.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: just made; from here on only our drop takes it away.
+            Ok(_) => unsafe { &*new },
+            Err(other) => {
+                // SAFETY: somebody else was faster, and nobody has seen ours.
+                drop(unsafe { Box::from_raw(new) });
+                // SAFETY: not null any more, and only our drop takes it away.
+                unsafe { &*other }
+            }
+        }
+    }
+}
+
+impl Drop for Extras {
+    fn drop(&mut self) {
+        let extra = self.0.load(Ordering::Relaxed); // `&mut self`: nobody else is here
+        if !extra.is_null() {
+            // SAFETY: made by `get_or_make` from a box, and dropped here only.
+            drop(unsafe { Box::from_raw(extra) });
+        }
+    }
+}
+
+impl Extra {
+    pub(super) fn name(&self) -> Option<Arc<str>> {
+        self.name.lock().clone()
+    }
+
+    pub(super) fn set_name(&self, name: Arc<str>) {
+        *self.name.lock() = Some(name);
+    }
+}
