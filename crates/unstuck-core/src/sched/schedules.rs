@@ -112,6 +112,20 @@ fn a_tree_of_tasks_gives_its_sum() {
 }
 
 #[test]
+fn a_thief_of_petty_tasks_naps_and_hears_that_all_is_over() {
+    explore(|| {
+        let scheduler = scheduler(2);
+        let tasks = scheduler.handle().spawn(async {
+            let tasks: Vec<_> = (0..4).map(|_| crate::spawn(async {})).collect();
+            yield_now().await; // so that some of them can be stolen
+            tasks.into_iter().for_each(crate::Task::detach);
+        });
+        scheduler.block_on(tasks).unwrap();
+        assert!(scheduler.shutdown(None));
+    });
+}
+
+#[test]
 fn tasks_that_wake_each_other_take_every_turn() {
     explore(|| {
         let scheduler = scheduler(2);

@@ -263,7 +263,7 @@ impl Worker {
         let searching = match self.shared.idle.sleep(self.index, searching, || self.shared.has_work()) {
             Sleep::Stay => true,
             Sleep::Now { last } => {
-                // Looked at after we joined the sleepers: whoever drains the scheduler later finds us there.
+                // The end of a nap may have swallowed the call that said it; nobody calls twice.
                 if !self.shared.is_drained() {
                     self.count(&self.pulse().parks);
                     self.remote().parker.park(&self.shared.driver, last && self.shared.nobody_outside());

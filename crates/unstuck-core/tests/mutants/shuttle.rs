@@ -26,7 +26,7 @@ const SHUTTLE: &[Mutant] = &[
         file: "sched/worker.rs",
         text: "if !self.shared.is_drained() {\n                    self.count",
         by: "if true {\n                    self.count",
-        model: "sched::schedules::a_tree_of_tasks_gives_its_sum",
+        model: "sched::schedules::a_thief_of_petty_tasks_naps_and_hears_that_all_is_over",
     },
     Mutant {
         without: "passing on the duty to search",
