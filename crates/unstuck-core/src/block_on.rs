@@ -8,10 +8,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::context;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{hint, patience, thread};
 use crate::task::Home;
+use crate::{context, job};
 
 const AWAKE: u32 = 0;
 const ASLEEP: u32 = 1;
@@ -44,8 +44,8 @@ impl Wake for Signal {
 }
 
 impl Signal {
-    /// Sleeps until woken; at once if woken since the last sleep.
-    fn sleep(&self) {
+    /// Sleeps until woken; at once if woken since the last sleep. An error if the pool of this thread forbids it.
+    fn sleep(&self) -> Result<(), String> {
         for _ in 0..SPINS {
             // Acquire: pairs with the Release in `wake_by_ref`.
             if self.state.load(Ordering::Acquire) == WOKEN {
@@ -53,6 +53,9 @@ impl Signal {
             }
             hint::spin_loop();
         }
+        // On a pool's thread: another one may work meanwhile (job/host.rs).
+        // Acquire: as above.
+        let _lent = if self.state.load(Ordering::Acquire) == AWAKE { Some(job::lend()?) } else { None };
         // Acquire: as above.
         if self.state.compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             // After the exchange, not before: a waker between the two counts us awake early, never late.
@@ -65,6 +68,7 @@ impl Signal {
         }
         // Acquire: pairs with the Release of a wake that came meanwhile; the poll that follows answers it.
         self.state.swap(AWAKE, Ordering::Acquire);
+        Ok(())
     }
 }
 
@@ -72,17 +76,29 @@ impl Signal {
 #[track_caller]
 pub(crate) fn block_on<F: Future>(home: Arc<dyn Home>, future: F) -> F::Output {
     refuse_inside("block_on");
-    run(Some(home), future)
+    match run(Some(home), future) {
+        Ok(value) => value,
+        Err(why) => panic!("block_on() would never return: {why}"),
+    }
 }
 
 /// Blocks this thread until `future`, which belongs to whatever runtime, is ready. `call` is what the user called.
 #[track_caller]
 pub(crate) fn wait<F: Future>(call: &str, future: F) -> F::Output {
+    match try_wait(call, future) {
+        Ok(value) => value,
+        Err(why) => panic!("{call}() would never return: {why}"),
+    }
+}
+
+/// As [`wait`]; an error says why the pool that this thread works for cannot let it wait.
+#[track_caller]
+pub(crate) fn try_wait<F: Future>(call: &str, future: F) -> Result<F::Output, String> {
     refuse_inside(call);
     run(None, future)
 }
 
-fn run<F: Future>(home: Option<Arc<dyn Home>>, future: F) -> F::Output {
+fn run<F: Future>(home: Option<Arc<dyn Home>>, future: F) -> Result<F::Output, String> {
     let _outside = context::as_outside();
     let _awake = home.clone().map(AwakeOutside::new);
     let signal = Arc::new(Signal { state: AtomicU32::new(AWAKE), thread: thread::current(), home });
@@ -91,9 +107,9 @@ fn run<F: Future>(home: Option<Arc<dyn Home>>, future: F) -> F::Output {
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
-            return value;
+            return Ok(value);
         }
-        signal.sleep();
+        signal.sleep()?;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why a task or a job gave no value.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::panic::Location;
@@ -19,7 +20,7 @@ pub struct JoinError {
 enum Kind {
     Cancelled,
     Panicked(Box<dyn Any + Send + 'static>),
-    Rejected(&'static str),
+    Rejected(Cow<'static, str>),
 }
 
 /// Who an error speaks of: what it was called and where it was started.
@@ -67,8 +68,8 @@ impl JoinError {
 
     /// It was never accepted; `why` completes the sentence "rejected: …" and says what to do instead.
     #[doc(hidden)]
-    pub fn rejected(origin: Origin, why: &'static str) -> Self {
-        Self { kind: Kind::Rejected(why), origin }
+    pub fn rejected(origin: Origin, why: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind: Kind::Rejected(why.into()), origin }
     }
 
     /// True if it was cancelled, or refused by a runtime or pool that has shut down.

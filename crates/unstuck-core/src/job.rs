@@ -16,17 +16,20 @@
 //! * A job that is cancelled while queued never runs, and its closure is dropped at once, by whoever cancelled it.
 //! * User code (the closure, its destructor, its value's destructor, a waker) never runs under the job's lock, and its
 //!   panics never reach the pool's thread.
-//!
-//! Not here on purpose: a bound handle that cancels when dropped (drop detaches, as for tasks), and a stage in which a
-//! running job is asked to stop. Both would sit beside the stages in cell.rs, and no pool would notice.
+//! * A job that is cancelled while it runs sees it ([`is_cancelled`], [`check`], token.rs), and goes on for as long as it
+//!   likes: its handle waits for its value.
+//! * A job that waits for another one on our handles tells its pool (host.rs), so that the pool does not wait for itself.
 
 mod care;
 mod cell;
+mod host;
 #[cfg(feature = "rayon")]
 mod rayon;
 mod report;
+mod token;
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -36,11 +39,15 @@ use std::task::{Context, Poll};
 
 #[doc(hidden)]
 pub use care::{Wrapper, contain, report, say, wrapped};
+pub(crate) use host::lend;
+#[doc(hidden)]
+pub use host::{Host, serve};
 pub use report::{RunningJob, Shutdown, ShutdownReport};
+pub use token::{CancelToken, Cancelled, check, is_cancelled};
 
 use cell::{Awaited, JobCell, Queued};
 
-use crate::{JoinError, block_on};
+use crate::{JoinError, Origin, block_on};
 
 /// Work that a pool can run: every `FnOnce() -> T + Send + 'static` is one.
 ///
@@ -110,6 +117,8 @@ impl<J: Job, E: Executor<J> + ?Sized> Executor<J> for Arc<E> {
 pub struct Options {
     name: Option<Arc<str>>,
     place: &'static Location<'static>,
+    bound: bool,
+    reserved: bool,
     keep: Option<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -117,7 +126,7 @@ impl Options {
     /// No name; the place is the caller's.
     #[track_caller]
     pub fn new() -> Self {
-        Self { name: None, place: Location::caller(), keep: None }
+        Self { name: None, place: Location::caller(), bound: false, reserved: false, keep: None }
     }
 
     /// Gives the job a name for errors and reports.
@@ -125,6 +134,26 @@ impl Options {
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = Some(name.into());
         self
+    }
+
+    /// Dropping the handle cancels the job: it never runs if it is still queued, and sees it
+    /// ([`is_cancelled`]) if it runs. Without this a dropped handle lets the job go on by itself.
+    #[must_use]
+    pub fn cancel_on_drop(mut self) -> Self {
+        self.bound = true;
+        self
+    }
+
+    /// A job of the runtime's own (names, files): pools keep room for it that users' jobs cannot take.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn reserved(mut self) -> Self {
+        self.reserved = true;
+        self
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::new("job", self.place).with_name(self.name.clone())
     }
 
     /// Keeps `guard` until whoever awaits the job has been woken, however it ends.
@@ -167,18 +196,30 @@ impl QueuedJob {
     ///
     /// False if it was cancelled before, and nothing ran.
     pub fn run(self) -> bool {
+        let _entered = token::enter(self.cell.clone());
         self.cell.run()
     }
 
     /// Resolves the handle with "rejected: `why`" and drops the closure without running it. `why` says what to do
     /// instead.
-    pub fn reject(self, why: &'static str) {
-        self.cell.give_up(Some(why));
+    pub fn reject(self, why: impl Into<Cow<'static, str>>) {
+        self.cell.give_up(Some(why.into()));
     }
 
     /// True if the caller cancelled it: there is nothing left to run.
     pub fn is_cancelled(&self) -> bool {
         !self.cell.is_queued()
+    }
+
+    /// True if it is the runtime's own: see [`Options::reserved`].
+    #[doc(hidden)]
+    pub fn is_reserved(&self) -> bool {
+        self.cell.options().reserved
+    }
+
+    /// What asks whether it was cancelled, and cancels it, while it runs.
+    pub fn token(&self) -> CancelToken {
+        CancelToken::new(self.cell.clone())
     }
 
     /// The name it was given, if any.
@@ -202,8 +243,9 @@ impl Drop for QueuedJob {
 /// A future of a job's result.
 ///
 /// # Cancellation
-/// Dropping the handle does not stop the job: it runs, and its value is dropped. Use [`cancel`](Self::cancel) to take
-/// back a job that has not started. A job that runs cannot be stopped from outside.
+/// Dropping the handle does not stop the job: it runs, and its value is dropped
+/// ([`Options::cancel_on_drop`] changes that). [`cancel`](Self::cancel) takes back a job that has not started, and asks
+/// one that runs to stop. Nothing can stop one that does not look.
 ///
 /// # Errors
 /// The result is an error if the job panicked, was cancelled while queued, or was refused by its pool.
@@ -218,7 +260,8 @@ impl<T> JobHandle<T> {
     /// Takes the job back if it has not started: its closure is dropped now and never runs, and awaiting the handle
     /// gives a cancelled error.
     ///
-    /// False if it runs already or is over; it then goes on, and the handle gives its result.
+    /// False if it runs already or is over. One that runs is asked to stop ([`is_cancelled`], [`check`]); whether it does
+    /// is up to its closure. The handle gives what it returns, so awaiting it now waits until the thread is free.
     pub fn cancel(&self) -> bool {
         self.cell.cancel()
     }
@@ -231,13 +274,21 @@ impl<T> JobHandle<T> {
     /// Blocks this thread until the job is over. For plain threads: in a task, await the handle instead.
     ///
     /// # Errors
-    /// As awaiting it: the job panicked, was cancelled while queued, or was refused by its pool.
+    /// As awaiting it: the job panicked, was cancelled while queued, or was refused by its pool. In a job, also if it
+    /// would never end: every thread of the waiting job's pool would wait, and the pool may have no more. The error then
+    /// names both jobs, and this one is taken back if it has not started.
     ///
     /// # Panics
     /// Panics inside async code, which it would stall.
     #[track_caller]
-    pub fn wait(self) -> Result<T, JoinError> {
-        block_on::wait("wait", self)
+    pub fn wait(mut self) -> Result<T, JoinError> {
+        match block_on::try_wait("wait", &mut self) {
+            Ok(result) => result,
+            Err(why) => {
+                self.cell.cancel();
+                Err(JoinError::rejected(self.cell.options().origin(), why))
+            }
+        }
     }
 }
 
@@ -251,6 +302,9 @@ impl<T> Future for JobHandle<T> {
 
 impl<T> Drop for JobHandle<T> {
     fn drop(&mut self) {
+        if self.cell.options().bound {
+            self.cell.cancel();
+        }
         self.cell.detach();
     }
 }

@@ -4,17 +4,21 @@
 //! running and giving up; whoever wins it calls `finish`, once.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::{Job, Options, contain};
+use crate::JoinError;
 use crate::sync::Mutex;
-use crate::{JoinError, Origin};
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// The allocation that both sides share.
 pub(super) struct JobCell<J: Job> {
     options: Options,
+    /// Somebody wants it to stop. Only ever raised, and only looked at by the closure and by reports.
+    cancelled: AtomicBool,
     /// Locked for a few instructions at a time, never while user code runs.
     inside: Mutex<Inside<J>>,
 }
@@ -40,8 +44,11 @@ enum Stage<J: Job> {
 pub(super) trait Queued: Send + Sync {
     fn run(&self) -> bool;
     /// Ends a job that has not started: cancelled, or rejected with a reason.
-    fn give_up(&self, why: Option<&'static str>) -> bool;
+    fn give_up(&self, why: Option<Cow<'static, str>>) -> bool;
     fn is_queued(&self) -> bool;
+    /// Raises the flag that a running closure may look at.
+    fn request_cancel(&self);
+    fn is_cancel_requested(&self) -> bool;
     fn options(&self) -> &Options;
 }
 
@@ -58,11 +65,7 @@ impl<J: Job> JobCell<J> {
     pub(super) fn new(work: J, mut options: Options) -> Arc<Self> {
         let keep = options.keep.take();
         let inside = Inside { stage: Stage::Queued(work), waker: None, detached: false, keep };
-        Arc::new(JobCell { options, inside: Mutex::new(inside) })
-    }
-
-    fn origin(&self) -> Origin {
-        Origin::new("job", self.options.place).with_name(self.options.name.clone())
+        Arc::new(JobCell { options, cancelled: AtomicBool::new(false), inside: Mutex::new(inside) })
     }
 
     /// Takes the closure out, if nobody did so before: the one step that decides between running and cancelling.
@@ -101,22 +104,32 @@ impl<J: Job> Queued for JobCell<J> {
     fn run(&self) -> bool {
         let Some(work) = self.take_work() else { return false };
         let result = panic::catch_unwind(AssertUnwindSafe(|| work.run()));
-        self.finish(result.map_err(|payload| JoinError::panicked(self.origin(), payload)));
+        self.finish(result.map_err(|payload| JoinError::panicked(self.options.origin(), payload)));
         true
     }
 
-    fn give_up(&self, why: Option<&'static str>) -> bool {
+    fn give_up(&self, why: Option<Cow<'static, str>>) -> bool {
         let Some(work) = self.take_work() else { return false };
         contain("a destructor", || drop(work));
         self.finish(Err(match why {
-            None => JoinError::cancelled(self.origin()),
-            Some(why) => JoinError::rejected(self.origin(), why),
+            None => JoinError::cancelled(self.options.origin()),
+            Some(why) => JoinError::rejected(self.options.origin(), why),
         }));
         true
     }
 
     fn is_queued(&self) -> bool {
         matches!(self.inside.lock().stage, Stage::Queued(_))
+    }
+
+    fn request_cancel(&self) {
+        // Release: pairs with the Acquire in `is_cancel_requested`: who sees the flag sees what came before it.
+        self.cancelled.store(true, Ordering::Release);
+    }
+
+    fn is_cancel_requested(&self) -> bool {
+        // Acquire: pairs with the Release in `request_cancel`.
+        self.cancelled.load(Ordering::Acquire)
     }
 
     fn options(&self) -> &Options {
@@ -149,6 +162,8 @@ impl<J: Job> Awaited<J::Output> for JobCell<J> {
     }
 
     fn cancel(&self) -> bool {
+        // The flag first: a closure that begins in between sees it.
+        self.request_cancel();
         self.give_up(None)
     }
 

@@ -2,22 +2,22 @@
 
 use std::fmt;
 use std::panic::Location;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::QueuedJob;
+use super::{CancelToken, QueuedJob};
 
 /// How a pool ends: what becomes of queued jobs, and how long to wait for running ones.
 ///
 /// | | queued jobs | waits |
 /// |---|---|---|
 /// | [`wait()`](Self::wait) | run | until all have ended |
-/// | [`within(limit)`](Self::within) | are cancelled | for running ones, at most `limit` |
+/// | [`within(limit)`](Self::within) | are cancelled | for running ones, which are asked to stop, at most `limit` |
 /// | [`detach()`](Self::detach) | run | not at all |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shutdown {
-    /// Whether queued jobs are cancelled instead of run.
+    /// Whether queued jobs are cancelled instead of run, and running ones asked to stop
+    /// ([`is_cancelled`](super::is_cancelled)).
     pub cancel_pending: bool,
     /// The longest wait; `None` waits for as long as it takes.
     pub limit: Option<Duration>,
@@ -40,7 +40,7 @@ impl Shutdown {
         Self { cancel_pending: false, limit: Some(Duration::ZERO) }
     }
 
-    /// Whether queued jobs are cancelled (`cancel_futures` in Python).
+    /// Whether queued jobs are cancelled (`cancel_futures` in Python), and running ones asked to stop.
     #[must_use]
     pub const fn cancel_pending(mut self, cancel: bool) -> Self {
         self.cancel_pending = cancel;
@@ -51,8 +51,7 @@ impl Shutdown {
 /// A job that runs, as reports name it.
 #[derive(Clone, Debug)]
 pub struct RunningJob {
-    name: Option<Arc<str>>,
-    place: &'static Location<'static>,
+    token: CancelToken,
     since: Instant,
 }
 
@@ -60,17 +59,27 @@ impl RunningJob {
     /// `job` is about to run.
     #[doc(hidden)]
     pub fn begins(job: &QueuedJob) -> Self {
-        Self { name: job.name(), place: job.place(), since: Instant::now() }
+        Self { token: job.token(), since: Instant::now() }
     }
 
     /// The name it was given, if any.
     pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.token.name()
     }
 
     /// The place in the source that submitted it.
     pub fn place(&self) -> &'static Location<'static> {
-        self.place
+        self.token.place()
+    }
+
+    /// True if it was asked to stop and still runs: it is *abandoned*, and keeps its thread and its room all the same.
+    pub fn is_abandoned(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Asks it to stop: see [`JobHandle::cancel`](super::JobHandle::cancel).
+    pub fn cancel(&self) {
+        self.token.cancel();
     }
 
     /// When it began.
@@ -118,11 +127,7 @@ impl fmt::Display for ShutdownReport {
 
 impl fmt::Display for RunningJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("job")?;
-        if let Some(name) = &self.name {
-            write!(f, " '{name}'")?;
-        }
-        let (file, line) = (self.place.file(), self.place.line());
-        write!(f, " (from {file}:{line}), running for {:.1?}", self.since.elapsed())
+        write!(f, "{}, running for {:.1?}", self.token.origin(), self.since.elapsed())?;
+        if self.is_abandoned() { f.write_str(", cancelled") } else { Ok(()) }
     }
 }

@@ -281,3 +281,110 @@ fn arc_and_reference_of_an_executor_are_executors() {
     let shared: Arc<Here> = Arc::new(Here);
     assert_eq!(run(&Here, || 1) + run(&shared, || 2) + run(shared, || 3), 6);
 }
+
+#[test]
+fn a_job_that_is_cancelled_while_it_runs_sees_it_and_gives_its_value_all_the_same() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let work = move || {
+        let before = is_cancelled();
+        tell.send(CancelToken::current().unwrap()).unwrap();
+        let _ = gone.recv();
+        (before, check().map_err(|error| error.to_string()))
+    };
+    let (queued, handle) = job(work, Options::new().name("loop"));
+    let running = RunningJob::begins(&queued);
+    let thread = std::thread::spawn(move || queued.run());
+    let token = told.recv().unwrap();
+    assert!(!token.is_cancelled() && !running.is_abandoned() && token.check().is_ok());
+    assert!(!handle.cancel(), "it runs, and cannot be taken back");
+    assert!(token.is_cancelled() && running.is_abandoned());
+    assert!(running.to_string().ends_with(", cancelled"), "{running}");
+    drop(go);
+    assert!(thread.join().unwrap());
+    let (before, after) = handle.wait().unwrap();
+    assert!(!before);
+    let text = after.unwrap_err();
+    assert!(text.starts_with("job 'loop' (from ") && text.ends_with("was cancelled while it ran"), "{text}");
+    assert!(check().is_ok() && !is_cancelled(), "no job runs here any more");
+}
+
+#[test]
+fn a_bound_handle_cancels_its_job_when_it_is_dropped() {
+    let (queued, handle) = job(|| unreachable!("it was taken back"), Options::new().cancel_on_drop());
+    drop::<JobHandle<()>>(handle);
+    assert!(queued.is_cancelled() && !queued.run());
+
+    let (queued, handle) = job(|| CancelToken::current().unwrap(), Options::new().cancel_on_drop());
+    let seen = RunningJob::begins(&queued);
+    drop(handle);
+    assert!(seen.is_abandoned());
+}
+
+#[test]
+fn jobs_that_run_inside_of_each_other_see_their_own_tokens() {
+    let (inner, inner_handle) =
+        job(|| CancelToken::current().unwrap().name().unwrap().to_owned(), Options::new().name("inner"));
+    let outer = move || {
+        inner.run();
+        CancelToken::current().unwrap().name().unwrap().to_owned()
+    };
+    let (outer, outer_handle) = job(outer, Options::new().name("outer"));
+    outer.run();
+    assert_eq!(
+        (inner_handle.wait().unwrap(), outer_handle.wait().unwrap()),
+        ("inner".into(), "outer".into())
+    );
+}
+
+/// A pool that counts how many of its jobs wait, and may refuse.
+#[derive(Default)]
+struct Counting {
+    waits: std::sync::atomic::AtomicUsize,
+    went_on: std::sync::atomic::AtomicUsize,
+    refuses: bool,
+}
+
+impl Host for Counting {
+    fn waits(&self) -> Result<(), String> {
+        self.waits.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        if self.refuses { Err("every thread would wait".into()) } else { Ok(()) }
+    }
+
+    fn goes_on(&self) {
+        self.went_on.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_pool_hears_of_a_job_that_waits_and_of_its_going_on() {
+    let host = Arc::new(Counting::default());
+    let (queued, handle) = job(|| 42, Options::new());
+    let seen = host.clone();
+    let answer = std::thread::spawn(move || {
+        serve(host, || {
+            let (done, at_once) = job(|| 1, Options::new());
+            done.run();
+            assert_eq!(at_once.wait().unwrap(), 1); // nothing to wait for, nothing told
+            handle.wait().unwrap()
+        })
+    });
+    while seen.waits.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    queued.run();
+    assert_eq!(answer.join().unwrap(), 42);
+    let counts = [&seen.waits, &seen.went_on].map(|count| count.load(std::sync::atomic::Ordering::SeqCst));
+    assert_eq!(counts, [1, 1]);
+}
+
+#[test]
+fn a_wait_that_the_pool_refuses_is_an_error_that_says_why_and_takes_the_job_back() {
+    let host = Arc::new(Counting { refuses: true, ..Counting::default() });
+    let (queued, handle) = job(|| unreachable!("it was taken back"), Options::new().name("behind"));
+    let error = std::thread::spawn(move || serve(host, || handle.wait())).join().unwrap();
+    let error = error.map(|(): ()| ()).unwrap_err();
+    assert!(error.is_rejected() && error.to_string().starts_with("job 'behind' (from "), "{error}");
+    assert!(error.to_string().ends_with("was rejected: every thread would wait"), "{error}");
+    assert!(queued.is_cancelled());
+}
