@@ -14,6 +14,7 @@
 //! | [`driver`] | where a worker sleeps: the seam to timers and sockets |
 //! | [`job`] | what the pools run: a closure, its result, its handle |
 //! | `context` | which runtime am I in? |
+//! | `vars` | context variables: what a task knows without being told |
 
 #[doc(hidden)]
 pub mod sync;
@@ -29,6 +30,7 @@ mod local;
 mod metrics;
 mod sched;
 mod task;
+mod vars;
 
 #[cfg(all(test, unstuck_loom))]
 mod models;
@@ -44,3 +46,4 @@ pub use local::{LocalLoop, Stopper, spawn_local};
 pub use metrics::Statistics;
 pub use sched::{Around, Config, Hook, Scheduler};
 pub use task::{Orphan, Task, TaskId, TaskRef, cancel_inside};
+pub use vars::{Context, ContextVar, Token, WrongToken};

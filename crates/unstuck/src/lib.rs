@@ -35,6 +35,7 @@
 //! | … in a pool of my own | [`run_in_executor`], [`offload`] |
 //! | hand a value from one to many | [`Deferred`] |
 //! | call a plain function soon, later, at a time | [`Handle::call_soon`], [`Handle::call_later`], [`Handle::call_at`] |
+//! | know whom I work for, without being told | [`ContextVar`](contextvars) |
 //! | see what is going on | [`all_tasks`], [`Runtime::statistics`], [`Timed::timed`] |
 //! | know which task holds up the others | `UNSTUCK_DEBUG=1`, [`Builder::on_stall`], [`StallReport`] |
 //! | test code that sleeps | `#[unstuck::test(start_paused = true)]` |
@@ -64,6 +65,7 @@
 mod aio;
 #[cfg(doctest)]
 mod book;
+pub mod contextvars;
 pub mod debug;
 pub mod guard;
 pub mod offload;
@@ -79,6 +81,7 @@ pub use aio::run::{run, run_single};
 pub use aio::timed::{Timed, TimedFuture};
 pub use aio::wait_for::{Shield, shield, wait_for};
 pub use aio::yield_now::{YieldNow, yield_now};
+pub use contextvars::ContextVar;
 pub use offload::{Executor, JobHandle, cpu, run_in_executor, spawn_blocking, to_thread};
 pub use runtime::{Builder, EnterGuard, EventLoop, Handle, Runtime, Statistics};
 pub use task::{Task, TaskId, TaskRef, all_tasks, create_task, spawn, spawn_local};

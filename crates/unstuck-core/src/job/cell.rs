@@ -7,12 +7,13 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
 use super::{Job, Options, contain};
 use crate::JoinError;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::vars::{self, Context};
 
 /// The allocation that both sides share.
 pub(super) struct JobCell<J: Job> {
@@ -29,6 +30,8 @@ struct Inside<J: Job> {
     waker: Option<Waker>,
     /// The handle is gone; nobody wants the value.
     detached: bool,
+    /// The context variables it runs with, until it runs.
+    context: Option<Context>,
     /// Dropped when the job is over and its awaiter has been woken.
     keep: Option<Arc<dyn Any + Send + Sync>>,
 }
@@ -54,7 +57,7 @@ pub(super) trait Queued: Send + Sync {
 
 /// What the caller may do with a job that gives a `T`.
 pub(super) trait Awaited<T>: Send + Sync {
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>>;
+    fn poll(&self, cx: &mut std::task::Context<'_>) -> Poll<Result<T, JoinError>>;
     fn cancel(&self) -> bool;
     fn is_done(&self) -> bool;
     fn detach(&self);
@@ -64,18 +67,19 @@ pub(super) trait Awaited<T>: Send + Sync {
 impl<J: Job> JobCell<J> {
     pub(super) fn new(work: J, mut options: Options) -> Arc<Self> {
         let keep = options.keep.take();
-        let inside = Inside { stage: Stage::Queued(work), waker: None, detached: false, keep };
+        let context = vars::inherited();
+        let inside = Inside { stage: Stage::Queued(work), waker: None, detached: false, context, keep };
         Arc::new(JobCell { options, cancelled: AtomicBool::new(false), inside: Mutex::new(inside) })
     }
 
     /// Takes the closure out, if nobody did so before: the one step that decides between running and cancelling.
-    fn take_work(&self) -> Option<J> {
+    fn take_work(&self) -> Option<(J, Option<Context>)> {
         let mut inside = self.inside.lock();
         if !matches!(inside.stage, Stage::Queued(_)) {
             return None;
         }
         match std::mem::replace(&mut inside.stage, Stage::Running) {
-            Stage::Queued(work) => Some(work),
+            Stage::Queued(work) => Some((work, inside.context.take())),
             _ => None,
         }
     }
@@ -102,15 +106,18 @@ impl<J: Job> JobCell<J> {
 
 impl<J: Job> Queued for JobCell<J> {
     fn run(&self) -> bool {
-        let Some(work) = self.take_work() else { return false };
-        let result = panic::catch_unwind(AssertUnwindSafe(|| work.run()));
+        let Some((work, context)) = self.take_work() else { return false };
+        // The thread's own context may hold what an earlier job has set.
+        let mut context = context.unwrap_or_default();
+        let result = panic::catch_unwind(AssertUnwindSafe(|| context.run(|| work.run())));
+        contain("a context variable", || drop(context));
         self.finish(result.map_err(|payload| JoinError::panicked(self.options.origin(), payload)));
         true
     }
 
     fn give_up(&self, why: Option<Cow<'static, str>>) -> bool {
         let Some(work) = self.take_work() else { return false };
-        contain("a destructor", || drop(work));
+        contain("a destructor", || drop(work)); // and its context
         self.finish(Err(match why {
             None => JoinError::cancelled(self.options.origin()),
             Some(why) => JoinError::rejected(self.options.origin(), why),
@@ -138,7 +145,7 @@ impl<J: Job> Queued for JobCell<J> {
 }
 
 impl<J: Job> Awaited<J::Output> for JobCell<J> {
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<J::Output, JoinError>> {
+    fn poll(&self, cx: &mut std::task::Context<'_>) -> Poll<Result<J::Output, JoinError>> {
         let mut inside = self.inside.lock();
         if let Some(result) = take_result(&mut inside) {
             return Poll::Ready(result);

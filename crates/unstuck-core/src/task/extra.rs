@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::vars;
 
 /// Null, or a box that belongs to the task.
 #[derive(Default)]
@@ -18,6 +19,8 @@ pub(super) struct Extras(AtomicPtr<Extra>);
 #[derive(Default)]
 pub(super) struct Extra {
     name: Mutex<Option<Arc<str>>>,
+    /// Its context variables. Empty until one is set, or came with it.
+    pub(super) context: Mutex<vars::Context>,
 }
 
 impl Extras {

@@ -15,7 +15,7 @@ use super::state::{Cancel, Let};
 use super::waker::submit;
 use crate::error::JoinError;
 use crate::job::contain;
-use crate::{block_on, context};
+use crate::{block_on, context, vars};
 
 /// A spawned task. Awaiting it gives its result.
 ///
@@ -309,6 +309,25 @@ impl TaskRef {
     /// Names the task, for reports and errors.
     pub fn set_name(&self, name: impl Into<Arc<str>>) {
         self.header().extra.get_or_make().set_name(name.into());
+    }
+
+    /// Gives `f` the task's context variables. It runs no user code.
+    pub(crate) fn with_context<R>(&self, f: impl FnOnce(&mut vars::Context) -> R) -> R {
+        match self.header().extra.get() {
+            Some(extra) => f(&mut extra.context.lock()),
+            None => self.with_first_context(f),
+        }
+    }
+
+    /// The same for a task that had none: a place for it is made only if something was put into it.
+    #[cold]
+    fn with_first_context<R>(&self, f: impl FnOnce(&mut vars::Context) -> R) -> R {
+        let mut context = vars::Context::new();
+        let value = f(&mut context);
+        if !context.is_new() {
+            *self.header().extra.get_or_make().context.lock() = context;
+        }
+        value
     }
 
     /// The place in the source that spawned it.

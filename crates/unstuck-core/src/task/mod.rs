@@ -21,6 +21,8 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use crate::vars;
+
 pub use handle::{Orphan, Task, TaskId, TaskRef, cancel_inside};
 pub(crate) use header::{Header, Home, Runnable};
 pub(crate) use registry::Registry;
@@ -65,6 +67,10 @@ pub(crate) unsafe fn spawn<F: Future>(home: NonNull<dyn Home>, future: F, how: S
     } else {
         header::allocate(future, home, id, name, place)
     };
+    if let Some(context) = vars::inherited() {
+        // SAFETY: just made; only we know it.
+        *unsafe { header.as_ref() }.extra.get_or_make().context.lock() = context;
+    }
     // SAFETY: a new task is SCHEDULED and has three references: the runnable's, the handle's and the registry's. The
     // caller keeps the home alive during this call.
     unsafe {

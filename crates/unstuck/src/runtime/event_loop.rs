@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 
-use unstuck_core::{LocalLoop, Task};
+use unstuck_core::{Context, LocalLoop, Task};
 
 use super::{EnterGuard, Handle};
 
@@ -64,7 +64,7 @@ impl EventLoop {
     #[track_caller]
     pub fn run_until_complete<F: Future>(&self, future: F) -> F::Output {
         let _entered = self.handle.enter();
-        self.core.block_on(future)
+        Context::copy().run(|| self.core.block_on(future))
     }
 
     /// Runs the loop until [`stop`](Self::stop) or [`Handle::stop`].

@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use unstuck_core::{JobHandle, Task, TaskRef};
+use unstuck_core::{Context, JobHandle, Task, TaskRef};
 use unstuck_time::Instant;
 
 use super::stack::{self, EnterGuard, Stack};
@@ -86,7 +86,7 @@ impl Handle {
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let _entered = self.enter();
-        self.0.core.block_on(future)
+        Context::copy().run(|| self.0.core.block_on(future))
     }
 
     /// Runs a call that waits on a thread of the blocking pool. See [`to_thread`](crate::to_thread).

@@ -28,6 +28,7 @@ macro_rules! both {
 }
 
 mod calls;
+mod contextvars;
 mod debug;
 mod deferred;
 mod gather;
