@@ -311,8 +311,9 @@ impl<T> Drop for JobHandle<T> {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = format_args!("{}:{}", self.place.file(), self.place.line());
-        f.debug_struct("Options").field("name", &self.name).field("place", &place).finish_non_exhaustive()
+        let Self { name, place, .. } = self;
+        let place = format!("{}:{}", place.file(), place.line());
+        f.debug_struct("Options").field("name", name).field("place", &place).finish_non_exhaustive()
     }
 }
 
