@@ -1,5 +1,7 @@
 //! Why a task or a job gave no value.
 
+mod away;
+
 use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error;
@@ -7,10 +9,14 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
+#[doc(hidden)]
+pub use away::{Away, Loss};
+
 /// Why a task or an offloaded job gave no value.
 ///
 /// Opaque on purpose: ask [`is_cancelled`](Self::is_cancelled), [`is_panic`](Self::is_panic) or
-/// [`is_rejected`](Self::is_rejected). The text names the task or job and the place in the source that started it.
+/// [`is_rejected`](Self::is_rejected); of a job in another process also [`is_worker_death`](Self::is_worker_death) and
+/// [`is_timeout`](Self::is_timeout). The text names the task or job and the place in the source that started it.
 #[derive(Debug)]
 pub struct JoinError {
     kind: Kind,
@@ -21,6 +27,8 @@ enum Kind {
     Cancelled,
     Panicked(Box<dyn Any + Send + 'static>),
     Rejected(Cow<'static, str>),
+    /// Lost in another process. A box, so that errors do not grow.
+    Away(Box<Away>),
 }
 
 /// Who an error speaks of: what it was called and where it was started.
@@ -72,6 +80,12 @@ impl JoinError {
         Self { kind: Kind::Rejected(why.into()), origin }
     }
 
+    /// It was lost in another process, in the way that `away` tells.
+    #[doc(hidden)]
+    pub fn lost(origin: Origin, away: Away) -> Self {
+        Self { kind: Kind::Away(Box::new(away)), origin }
+    }
+
     /// True if it was cancelled, or refused by a runtime or pool that has shut down.
     pub fn is_cancelled(&self) -> bool {
         matches!(self.kind, Kind::Cancelled | Kind::Rejected(_))
@@ -79,7 +93,11 @@ impl JoinError {
 
     /// True if it panicked.
     pub fn is_panic(&self) -> bool {
-        matches!(self.kind, Kind::Panicked(_))
+        match &self.kind {
+            Kind::Panicked(_) => true,
+            Kind::Away(away) => away.is_panic(),
+            Kind::Cancelled | Kind::Rejected(_) => false,
+        }
     }
 
     /// True if it was refused before it could start: the runtime or pool had shut down, or a bounded queue was full.
@@ -94,6 +112,9 @@ impl JoinError {
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, Self> {
         match self.kind {
             Kind::Panicked(payload) => Ok(payload),
+            Kind::Away(away) => {
+                away.into_panic().map_err(|away| Self { kind: Kind::Away(away), origin: self.origin })
+            }
             kind => Err(Self { kind, origin: self.origin }),
         }
     }
@@ -102,6 +123,7 @@ impl JoinError {
     pub fn panic_message(&self) -> Option<&str> {
         match &self.kind {
             Kind::Panicked(payload) => message(payload.as_ref()),
+            Kind::Away(away) => away.panic_message(),
             _ => None,
         }
     }
@@ -134,14 +156,19 @@ impl fmt::Display for JoinError {
         match &self.kind {
             Kind::Cancelled => f.write_str(" was cancelled"),
             Kind::Rejected(why) => write!(f, " was rejected: {why}"),
-            Kind::Panicked(payload) => match message(payload.as_ref()) {
-                None => f.write_str(" panicked (its payload is not text)"),
-                Some(text) if text.len() <= SHOWN => write!(f, " panicked: {text}"),
-                Some(text) => {
-                    let end = (0..=SHOWN).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
-                    write!(f, " panicked: {}… ({} bytes in all)", &text[..end], text.len())
-                }
-            },
+            Kind::Panicked(payload) => write_panic(f, payload.as_ref()),
+            Kind::Away(away) => write!(f, "{away}"),
+        }
+    }
+}
+
+fn write_panic(f: &mut fmt::Formatter<'_>, payload: &(dyn Any + Send)) -> fmt::Result {
+    match message(payload) {
+        None => f.write_str(" panicked (its payload is not text)"),
+        Some(text) if text.len() <= SHOWN => write!(f, " panicked: {text}"),
+        Some(text) => {
+            let end = (0..=SHOWN).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+            write!(f, " panicked: {}… ({} bytes in all)", &text[..end], text.len())
         }
     }
 }
@@ -171,6 +198,7 @@ impl fmt::Debug for Kind {
             Kind::Cancelled => f.write_str("Cancelled"),
             Kind::Rejected(why) => write!(f, "Rejected({why:?})"),
             Kind::Panicked(payload) => write!(f, "Panicked({:?})", message(payload.as_ref()).unwrap_or("..")),
+            Kind::Away(away) => away.fmt(f),
         }
     }
 }

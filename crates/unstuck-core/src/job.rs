@@ -22,6 +22,8 @@
 
 mod care;
 mod cell;
+#[doc(hidden)]
+pub mod errand;
 mod host;
 #[cfg(feature = "rayon")]
 mod rayon;
@@ -245,7 +247,7 @@ impl Drop for QueuedJob {
 /// # Cancellation
 /// Dropping the handle does not stop the job: it runs, and its value is dropped
 /// ([`Options::cancel_on_drop`] changes that). [`cancel`](Self::cancel) takes back a job that has not started, and asks
-/// one that runs to stop. Nothing can stop one that does not look.
+/// one that runs to stop. Nothing can stop one that does not look, unless it runs in a process of its own.
 ///
 /// # Errors
 /// The result is an error if the job panicked, was cancelled while queued, or was refused by its pool.
@@ -262,6 +264,9 @@ impl<T> JobHandle<T> {
     ///
     /// False if it runs already or is over. One that runs is asked to stop ([`is_cancelled`], [`check`]); whether it does
     /// is up to its closure. The handle gives what it returns, so awaiting it now waits until the thread is free.
+    ///
+    /// A job in another process needs not look: the process is killed. True then, and the handle says "cancelled" as soon
+    /// as it is dead.
     pub fn cancel(&self) -> bool {
         self.cell.cancel()
     }

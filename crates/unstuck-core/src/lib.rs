@@ -38,6 +38,8 @@ mod models;
 pub use context::{EnterGuard, current_task, is_inside, outside, spawn};
 #[doc(hidden)]
 pub use error::message as panic_message;
+#[doc(hidden)]
+pub use error::{Away, Loss};
 pub use error::{JoinError, Origin};
 pub use guard::{Checkpoint, checkpoint};
 pub use handle::Handle;

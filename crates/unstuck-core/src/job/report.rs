@@ -59,7 +59,13 @@ impl RunningJob {
     /// `job` is about to run.
     #[doc(hidden)]
     pub fn begins(job: &QueuedJob) -> Self {
-        Self { token: job.token(), since: Instant::now() }
+        Self::with_token(job.token())
+    }
+
+    /// The job of this token is about to run.
+    #[doc(hidden)]
+    pub fn with_token(token: CancelToken) -> Self {
+        Self { token, since: Instant::now() }
     }
 
     /// The name it was given, if any.
