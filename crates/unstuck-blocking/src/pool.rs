@@ -204,11 +204,17 @@ impl Handle {
     /// Runs a job with a name, or on behalf of another place in the source.
     pub fn submit<J: Job>(&self, work: J, options: Options) -> JobHandle<J::Output> {
         let (queued, handle) = job(work, options);
+        self.submit_queued(queued);
+        handle
+    }
+
+    /// Takes a job whose handle somebody has already.
+    #[doc(hidden)]
+    pub fn submit_queued(&self, queued: QueuedJob) {
         match self.shared.roster.submit(queued) {
             Ok(call) => worker::answer(&self.shared, call),
             Err(queued) => queued.reject(CLOSED),
         }
-        handle
     }
 
     /// The pool's numbers now.

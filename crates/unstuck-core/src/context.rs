@@ -22,6 +22,8 @@ use crate::task::{Header, Orphan, TaskRef};
 struct Context {
     /// The worker that this thread is.
     worker: Cell<Option<NonNull<Worker>>>,
+    /// The worker whose thread plain code has borrowed: see [`as_pool_thread`].
+    lent: Cell<Option<NonNull<Worker>>>,
     /// The single-threaded loop that runs on this thread.
     local: Cell<Option<NonNull<LocalLoop>>>,
     /// The task being polled.
@@ -42,6 +44,7 @@ thread_local! {
     static CONTEXT: Context = const {
         Context {
             worker: Cell::new(None),
+            lent: Cell::new(None),
             local: Cell::new(None),
             task: Cell::new(None),
             woken: Cell::new(false),
@@ -92,6 +95,13 @@ pub(crate) fn home() -> Option<Handle> {
 pub(crate) fn with_worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
     let worker = CONTEXT.with(|context| context.worker.get());
     // SAFETY: set by `as_worker`, which borrows the worker until it clears the pointer, on this thread.
+    f(worker.map(|worker| unsafe { worker.as_ref() }))
+}
+
+/// Gives `f` the worker whose thread this is, also while plain code has borrowed it.
+pub(crate) fn with_thread_of<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
+    let worker = CONTEXT.with(|context| context.worker.get().or(context.lent.get()));
+    // SAFETY: as in `with_worker`; `lent` holds the same pointer, for a part of the same time.
     f(worker.map(|worker| unsafe { worker.as_ref() }))
 }
 
@@ -225,6 +235,20 @@ pub(crate) fn adopt(orphan: impl FnOnce() -> Orphan) -> bool {
 pub fn outside<R>(f: impl FnOnce() -> R) -> R {
     let _inside = Restore::set(|context| &context.inside, false);
     f()
+}
+
+/// Runs `f` as if this were a thread of a pool: a plain call that may block, with no worker, no loop and no task around
+/// it. What it spawns or wakes goes to the runtime's injector, where others find it however long `f` takes.
+///
+/// Only who asks whether this *thread* will come back soon (a shutdown that would wait for it) still sees the worker.
+pub fn as_pool_thread<R>(f: impl FnOnce() -> R) -> R {
+    let worker = CONTEXT.with(|context| context.worker.get());
+    let _lent = Restore::set(|context| &context.lent, worker);
+    let _worker = Restore::set(|context| &context.worker, None);
+    let _local = Restore::set(|context| &context.local, None);
+    let _task = Restore::set(|context| &context.task, None);
+    let _woken = Restore::set(|context| &context.woken, false);
+    outside(f)
 }
 
 /// Spawns on the home of this thread.

@@ -46,6 +46,24 @@ impl Handle {
         self.spawn_at(Location::caller(), name, future).task()
     }
 
+    /// Spawns `future` as a task that nobody awaits, on behalf of a caller at `place`.
+    #[doc(hidden)]
+    #[inline]
+    pub fn spawn_detached<F>(&self, place: &'static Location<'static>, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        drop(self.spawn_at(place, None, future).task());
+    }
+
+    /// True in a task that runs on a worker of this very scheduler.
+    #[doc(hidden)]
+    #[inline]
+    pub fn is_on_worker(&self) -> bool {
+        let home = Arc::as_ptr(&self.home).cast::<()>();
+        context::with_worker(|worker| worker.is_some_and(|worker| worker.lives_at(home)))
+    }
+
     /// Spawns `future` on behalf of a caller at `place`.
     #[inline]
     pub(crate) fn spawn_at<F>(

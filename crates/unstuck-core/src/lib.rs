@@ -35,7 +35,7 @@ mod vars;
 #[cfg(all(test, unstuck_loom))]
 mod models;
 
-pub use context::{EnterGuard, current_task, is_inside, outside, spawn};
+pub use context::{EnterGuard, as_pool_thread, current_task, is_inside, outside, spawn};
 #[doc(hidden)]
 pub use error::message as panic_message;
 #[doc(hidden)]

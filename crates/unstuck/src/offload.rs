@@ -9,6 +9,10 @@
 //! asyncio's process pool becomes a thread pool here: Rust threads compute in parallel without help of processes. What
 //! a thread cannot do is be killed: a job that runs, runs to its end.
 
+mod adaptive;
+mod sites;
+
+pub use sites::{CallSite, call_sites};
 pub use unstuck_blocking::{RunningJob, Shutdown, ShutdownReport, ThreadPool};
 pub use unstuck_core::job::{Executor, Job, JobHandle, Options, QueuedJob, job};
 pub use unstuck_cpu::CpuPool;
@@ -150,10 +154,13 @@ impl<J: Job> Executor<J> for DefaultExecutor {
 
 type Place = &'static Location<'static>;
 
-/// Submits to the blocking pool of `handle`'s runtime, on behalf of `place`.
-pub(crate) fn blocking_from<J: Job>(place: Place, handle: &Handle, job: J) -> JobHandle<J::Output> {
-    let stack = handle.stack();
-    stack.blocking.submit(job, stack.held(Options::new().place(place)))
+/// Runs `f` in the blocking pool of `handle`'s runtime, or here if it is short, on behalf of `place`.
+pub(crate) fn blocking_from<F, T>(place: Place, handle: &Handle, f: F) -> JobHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    adaptive::submit(handle.stack(), Options::new().place(place), place, f)
 }
 
 /// Submits to the CPU pool of `handle`'s runtime, on behalf of `place`.

@@ -218,7 +218,7 @@ impl Scheduler {
     /// Called on one of its own workers it only closes: a thread cannot wait for its own end.
     pub fn shutdown(&self, limit: Option<Duration>) -> bool {
         self.close();
-        if context::with_worker(|worker| worker.is_some_and(|worker| worker.belongs_to(&self.shared))) {
+        if context::with_thread_of(|worker| worker.is_some_and(|worker| worker.belongs_to(&self.shared))) {
             return false;
         }
         let mut alive = self.shared.alive.lock();

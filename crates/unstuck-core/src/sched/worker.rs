@@ -131,6 +131,12 @@ impl Worker {
         std::ptr::eq(&*self.shared, shared)
     }
 
+    /// True if this worker's home lies at that address.
+    #[inline]
+    pub(crate) fn lives_at(&self, home: *const ()) -> bool {
+        std::ptr::addr_eq(&raw const *self.shared, home)
+    }
+
     /// Should the present poll let others have a turn? None if nobody watches, and the worker cannot know.
     #[inline]
     pub(crate) fn is_overdue(&self) -> Option<bool> {

@@ -30,6 +30,7 @@ pub struct Builder {
     pub(super) max_blocking_threads: Option<usize>,
     pub(super) blocking_keep_alive: Option<Duration>,
     pub(super) cpu_threads: Option<usize>,
+    adaptive_offload: bool,
     guard: GuardConfig,
     /// What was asked for; a single-threaded loop is watched only if somebody wants it.
     policy: Option<StallPolicy>,
@@ -54,6 +55,7 @@ impl Builder {
             max_blocking_threads: None,
             blocking_keep_alive: None,
             cpu_threads: None,
+            adaptive_offload: true,
             guard: GuardConfig::default(),
             policy: None,
             slow_step: SLOW_STEP,
@@ -117,6 +119,19 @@ impl Builder {
     #[must_use]
     pub fn cpu_threads(mut self, count: usize) -> Self {
         self.cpu_threads = Some(count);
+        self
+    }
+
+    /// Whether [`to_thread`](crate::to_thread) runs calls that have shown to be short on the worker that makes them,
+    /// instead of waking a thread for each: *adaptive offload*, told [there](crate::offload#adaptive-offload). On unless
+    /// set.
+    ///
+    /// It needs the [stall guard](Self::stall_guard) as its net. So it is off in a single-threaded loop, on a
+    /// [paused](Self::start_paused) clock, with any policy but [`Rescue`](StallPolicy::Rescue), and with
+    /// [`max_rescue_threads(0)`](Self::max_rescue_threads).
+    #[must_use]
+    pub fn adaptive_offload(mut self, on: bool) -> Self {
+        self.adaptive_offload = on;
         self
     }
 
@@ -250,6 +265,12 @@ impl Builder {
         }
     }
 
+    /// Is it wanted, and is there a net under it? (In a single-threaded loop there never is; the stack knows that.)
+    pub(super) fn is_adaptive(&self) -> bool {
+        let guard = self.guard();
+        self.adaptive_offload && guard.policy == StallPolicy::Rescue && guard.max_rescue != Some(0)
+    }
+
     /// Does anybody want to know of slow steps of a single-threaded loop?
     fn watches_steps(&self) -> bool {
         let wanted = match self.policy {
@@ -295,6 +316,7 @@ impl fmt::Debug for Builder {
             .field("max_blocking_threads", &self.max_blocking_threads)
             .field("blocking_keep_alive", &self.blocking_keep_alive)
             .field("cpu_threads", &self.cpu_threads)
+            .field("adaptive_offload", &self.adaptive_offload)
             .finish_non_exhaustive()
     }
 }

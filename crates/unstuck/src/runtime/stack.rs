@@ -27,6 +27,8 @@ pub(crate) struct Stack {
     pub(crate) cpu: CpuPool,
     pub(crate) started: Instant,
     pub(crate) stopper: Option<unstuck_core::Stopper>,
+    /// Short calls of `to_thread` run on the worker that makes them (offload/adaptive.rs).
+    pub(crate) adaptive: bool,
 }
 
 /// The driver at the bottom and the timers around it.
@@ -80,6 +82,7 @@ impl Stack {
             time,
             blocking: blocking.build()?,
             cpu: cpu.build_lazy()?,
+            adaptive: builder.is_adaptive() && stopper.is_none(),
             stopper,
         });
         let _ = myself.set(Arc::downgrade(&stack));
