@@ -184,27 +184,31 @@ impl Default for Options {
 /// Makes a job of `work`: the pool's side of it and the caller's.
 pub fn job<J: Job>(work: J, options: Options) -> (QueuedJob, JobHandle<J::Output>) {
     let cell = JobCell::new(work, options);
-    (QueuedJob { cell: cell.clone() }, JobHandle { cell })
+    (QueuedJob { cell: cell.clone(), decided: false }, JobHandle { cell, taken: false })
 }
 
 /// The pool's side of a job: run it, reject it, or drop it (which cancels it).
 #[must_use = "dropping a queued job cancels it"]
 pub struct QueuedJob {
     cell: Arc<dyn Queued>,
+    /// It has been run or rejected: spares the drop a visit.
+    decided: bool,
 }
 
 impl QueuedJob {
     /// Runs the job on this thread and wakes whoever awaits it. Never unwinds: a panic becomes the job's error.
     ///
     /// False if it was cancelled before, and nothing ran.
-    pub fn run(self) -> bool {
+    pub fn run(mut self) -> bool {
+        self.decided = true;
         let _entered = token::enter(self.cell.clone());
         self.cell.run()
     }
 
     /// Resolves the handle with "rejected: `why`" and drops the closure without running it. `why` says what to do
     /// instead.
-    pub fn reject(self, why: impl Into<Cow<'static, str>>) {
+    pub fn reject(mut self, why: impl Into<Cow<'static, str>>) {
+        self.decided = true;
         self.cell.give_up(Some(why.into()));
     }
 
@@ -238,7 +242,9 @@ impl QueuedJob {
 impl Drop for QueuedJob {
     /// Cancels the job unless its fate is decided already.
     fn drop(&mut self) {
-        self.cell.give_up(None);
+        if !self.decided {
+            self.cell.give_up(None);
+        }
     }
 }
 
@@ -256,6 +262,8 @@ impl Drop for QueuedJob {
 /// Polling it again after it gave its result panics.
 pub struct JobHandle<T> {
     cell: Arc<dyn Awaited<T>>,
+    /// It has given its result: spares the drop a visit.
+    taken: bool,
 }
 
 impl<T> JobHandle<T> {
@@ -300,13 +308,18 @@ impl<T> JobHandle<T> {
 impl<T> Future for JobHandle<T> {
     type Output = Result<T, JoinError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.cell.poll(cx)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = self.cell.poll(cx);
+        self.taken = result.is_ready();
+        result
     }
 }
 
 impl<T> Drop for JobHandle<T> {
     fn drop(&mut self) {
+        if self.taken {
+            return;
+        }
         if self.cell.options().bound {
             self.cell.cancel();
         }

@@ -8,6 +8,25 @@
 //!
 //! asyncio's process pool becomes a thread pool here: Rust threads compute in parallel without help of processes. What
 //! a thread cannot do is be killed: a job that runs, runs to its end.
+//!
+//! # Adaptive offload
+//!
+//! Waking a thread and being woken by it takes microseconds, and many calls that might wait hardly ever do: a file that
+//! the kernel has in memory is read in three. So on the multi-threaded runtime every call site of [`to_thread`] and
+//! [`spawn_blocking`] keeps an estimate of how long its closures run, and a call of a site known to be short (below 20 µs)
+//! becomes a task on the worker that makes it. That is some 0.3 µs there and back.
+//!
+//! * A site begins in the pool, and is trusted after some sixteen short runs. *One* run of 20 µs or more sends it back at
+//!   once, and a site that was slow on a worker has to prove itself for longer each time.
+//! * The net under a wrong guess is the [stall guard](crate::Builder::stall_guard): a closure that blocks its worker is
+//!   seen after 5 ms, other threads serve what waits behind it, and calls of the same site that wait go to the pool.
+//! * A site is the place in the source *and* the type of the closure. Wrap `to_thread` with `#[track_caller]` to keep
+//!   your callers apart also where the closures are function pointers.
+//! * Inside, everything is as in the pool: the closure may block, and [`JobHandle`] does what it says. Only
+//!   `thread::current()` may be a worker, so do not count on thread-locals of the pool's threads.
+//! * [`call_sites`] tells what is believed; [`Builder::adaptive_offload(false)`](crate::Builder::adaptive_offload)
+//!   switches it off; [`run_in_executor`] with [`DefaultExecutor`] always takes a thread. It never happens on a
+//!   single-threaded loop, on a paused clock, without the guard, or to calls from outside of tasks.
 
 mod adaptive;
 mod sites;
@@ -25,7 +44,8 @@ use crate::runtime::stack::{self, Stack};
 /// Runs a call that waits on a thread of the blocking pool, and gives a future of its result: asyncio's `to_thread`.
 ///
 /// The pool has no threads at first, makes one when none is idle, and lets them go after ten idle seconds. The closure
-/// may use the runtime: `unstuck::spawn` and `Handle::block_on` work inside it.
+/// may use the runtime: `unstuck::spawn` and `Handle::block_on` work inside it. A call that has shown to be short does not
+/// leave its worker: [adaptive offload](crate::offload#adaptive-offload).
 ///
 /// ```
 /// # unstuck::run(async {

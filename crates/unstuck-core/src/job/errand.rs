@@ -27,7 +27,7 @@ pub fn errand<T: Send + 'static>(mut options: Options) -> (Errand<T>, JobHandle<
     let keep = options.keep.take();
     let inside = Inside { stage: Stage::Queued, cancelled: false, waker: None, detached: false, keep };
     let cell = Arc::new(Cell { options, inside: Mutex::new(inside) });
-    (Errand { cell: cell.clone() }, JobHandle { cell })
+    (Errand { cell: cell.clone() }, JobHandle { cell, taken: false })
 }
 
 /// The pool's side of an errand. Dropping it cancels it.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `faults` | faults and bad input: what must happen when something goes wrong; the list is in `faults/README.md` |
 //! | `asyncio` | asyncio's promises, each on the single-threaded loop (exact order) and on the multi-threaded runtime |
+//! | `offload` | calls that wait and calls that compute: what the pools owe, and short calls that stay |
 //! | `macros` | the attributes as a user writes them |
 //! | `paused` | the virtual clock on several threads: it jumps only when nothing can run |
 //! | `quiet` | an idle runtime does not wake up |
@@ -17,6 +18,7 @@
 mod asyncio;
 mod faults;
 mod macros;
+mod offload;
 mod paused;
 mod quiet;
 mod repository;
