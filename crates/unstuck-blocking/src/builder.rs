@@ -27,6 +27,19 @@ type Hook = Arc<dyn Fn() + Send + Sync>;
 /// faster can do with less.
 const SPIN: Duration = Duration::from_micros(100);
 
+/// What happens to a job that finds a bounded queue full: see [`Builder::queue`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The submitter waits: a plain thread blocks until the queue is shorter. Async code must not block; there the job
+    /// is taken in all the same, and *awaiting it* is the wait: await before you submit more.
+    Wait,
+    /// The job is refused: its handle gives an error that [says so](unstuck_core::JoinError::is_rejected).
+    Reject,
+    /// The submitter runs the job itself, at once. In a task that holds up its worker.
+    CallerRuns,
+}
+
 /// Builds a [`ThreadPool`].
 ///
 /// ```
@@ -40,6 +53,10 @@ const SPIN: Duration = Duration::from_micros(100);
 #[must_use = "a builder does nothing until build()"]
 pub struct Builder {
     max_threads: usize,
+    max_lent: usize,
+    reserved: usize,
+    queue: Option<(usize, Overflow)>,
+    high_water: usize,
     keep_alive: Duration,
     on_drop: Shutdown,
     recipe: Recipe,
@@ -60,6 +77,10 @@ impl Builder {
     pub(crate) fn new() -> Self {
         Self {
             max_threads: 512,
+            max_lent: 256,
+            reserved: 0,
+            queue: None,
+            high_water: 10_000,
             keep_alive: Duration::from_secs(10),
             on_drop: Shutdown::wait(),
             recipe: Recipe {
@@ -76,6 +97,47 @@ impl Builder {
     /// No more threads than this; further jobs wait in the queue. 512 unless set.
     pub fn max_threads(mut self, max: usize) -> Self {
         self.max_threads = max;
+        self
+    }
+
+    /// So many threads more while jobs wait for other jobs (`JobHandle::wait`, `Task::wait`, `Handle::block_on` inside
+    /// one): others work in their places, so that a pool never waits for itself. 256 unless set; when they are used up,
+    /// such a wait is an error that names both jobs.
+    pub fn max_lent_threads(mut self, max: usize) -> Self {
+        self.max_lent = max;
+        self
+    }
+
+    /// No more jobs than `bound` wait for a thread; `overflow` says what happens to further ones. Without a bound
+    /// unless set: then one line on stderr tells of a queue of [`high_water`](Self::high_water) jobs.
+    ///
+    /// ```
+    /// use unstuck_blocking::{Overflow, ThreadPool};
+    ///
+    /// let pool = ThreadPool::builder().max_threads(1).queue(1, Overflow::Reject).build()?;
+    /// let (release, until_released) = std::sync::mpsc::channel::<()>();
+    /// let running = pool.spawn(move || until_released.recv().is_err());
+    /// let jobs: Vec<_> = (0..3).map(|n| pool.spawn(move || n)).collect();
+    /// drop(release);
+    /// let refused = jobs.into_iter().filter_map(|job| job.wait().err()).all(|error| error.is_rejected());
+    /// assert!(refused && running.wait().unwrap());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn queue(mut self, bound: usize, overflow: Overflow) -> Self {
+        self.queue = Some((bound, overflow));
+        self
+    }
+
+    /// A queue without a bound is told of on stderr when it gets this long, and at each doubling. 10,000 unless set.
+    pub fn high_water(mut self, jobs: usize) -> Self {
+        self.high_water = jobs.max(1);
+        self
+    }
+
+    /// So many threads beside `max_threads` for the runtime's own jobs: see `Options::reserved`.
+    #[doc(hidden)]
+    pub fn reserved(mut self, threads: usize) -> Self {
+        self.reserved = threads;
         self
     }
 
@@ -146,8 +208,17 @@ impl Builder {
             return invalid("a thread's name cannot contain a NUL byte");
         }
         let spin = if num_cpus::get() > 1 { SPIN } else { Duration::ZERO };
-        let rules = Rules { max_threads: self.max_threads, keep_alive: self.keep_alive, spin };
-        Ok(ThreadPool::new(rules, self.recipe, self.on_drop))
+        let (bound, overflow) = self.queue.unwrap_or((usize::MAX, Overflow::Reject));
+        let rules = Rules {
+            max_threads: self.max_threads,
+            reserved: self.reserved,
+            max_lent: self.max_lent,
+            bound,
+            high_water: if self.queue.is_some() { usize::MAX } else { self.high_water },
+            keep_alive: self.keep_alive,
+            spin,
+        };
+        Ok(ThreadPool::new(rules, overflow, self.recipe, self.on_drop))
     }
 }
 

@@ -11,14 +11,16 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use unstuck_core::job::{QueuedJob, RunningJob};
+use unstuck_core::job::RunningJob;
 use unstuck_core::sync::{Condvar, Mutex, wait_for};
+
+use crate::desk::Desk;
 
 /// Every thread of one pool.
 #[derive(Default)]
 pub(crate) struct Census {
     inner: Mutex<Inner>,
-    /// Notified when nobody is alive any more.
+    /// Notified when nobody is alive any more, and nobody is to come.
     empty: Condvar,
 }
 
@@ -29,11 +31,13 @@ struct Inner {
     last: Option<JoinHandle<()>>,
     started: u64,
     ended: u64,
+    /// Jobs that limiters keep for this pool: threads will come for them.
+    held: usize,
 }
 
 impl Inner {
-    fn alive(&self) -> u64 {
-        self.started - self.ended
+    fn is_over(&self) -> bool {
+        self.started == self.ended && self.held == 0
     }
 }
 
@@ -41,22 +45,6 @@ impl Inner {
 struct Entry {
     handle: Option<JoinHandle<()>>,
     desk: Option<Arc<Desk>>,
-}
-
-/// What one thread is doing.
-#[derive(Default)]
-pub(crate) struct Desk {
-    running: Mutex<Option<RunningJob>>,
-}
-
-impl Desk {
-    pub(crate) fn begin(&self, job: &QueuedJob) {
-        *self.running.lock() = Some(RunningJob::begins(job));
-    }
-
-    pub(crate) fn end(&self) {
-        *self.running.lock() = None;
-    }
 }
 
 impl Census {
@@ -110,18 +98,30 @@ impl Census {
         self.tell(&inner);
     }
 
+    /// A limiter keeps a job for this pool.
+    pub(crate) fn hold(&self) {
+        self.inner.lock().held += 1;
+    }
+
+    /// It does so no longer: the job is queued, or gone.
+    pub(crate) fn let_go(&self) {
+        let mut inner = self.inner.lock();
+        inner.held -= 1;
+        self.tell(&inner);
+    }
+
     fn tell(&self, inner: &Inner) {
-        if inner.alive() == 0 {
+        if inner.is_over() {
             self.empty.notify_all();
         }
     }
 
-    /// Waits until no thread is left; false if `limit` passed before.
+    /// Waits until no thread is left and none is to come; false if `limit` passed before.
     pub(crate) fn wait_until_empty(&self, limit: Option<Duration>) -> bool {
         let start = Instant::now();
         let left = |limit: Duration| limit.saturating_sub(start.elapsed());
         let mut inner = self.inner.lock();
-        while inner.alive() > 0 {
+        while !inner.is_over() {
             match limit.map(left) {
                 None => self.empty.wait(&mut inner),
                 Some(Duration::ZERO) => return false,
@@ -144,9 +144,21 @@ impl Census {
 
     /// The jobs that run now.
     pub(crate) fn running(&self) -> Vec<RunningJob> {
-        let desks: Vec<_> =
-            self.inner.lock().threads.values().filter_map(|entry| entry.desk.clone()).collect();
-        desks.iter().filter_map(|desk| desk.running.lock().clone()).collect()
+        self.desks().iter().filter_map(|desk| desk.running()).collect()
+    }
+
+    /// A job that waits for another one.
+    pub(crate) fn waiting(&self) -> Option<RunningJob> {
+        self.desks().iter().find_map(|desk| desk.waiting())
+    }
+
+    fn desks(&self) -> Vec<Arc<Desk>> {
+        self.inner.lock().threads.values().filter_map(|entry| entry.desk.clone()).collect()
+    }
+
+    /// Jobs that limiters keep for this pool.
+    pub(crate) fn held(&self) -> usize {
+        self.inner.lock().held
     }
 
     /// Threads started and ended so far.

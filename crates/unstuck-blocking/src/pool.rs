@@ -1,19 +1,21 @@
 //! The pool as its users see it.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use unstuck_core::job::{Options, QueuedJob, Shutdown, ShutdownReport, job, say};
+use unstuck_core::job::{Options, QueuedJob, RunningJob, Shutdown, ShutdownReport, job, say};
+use unstuck_core::sync::Mutex;
 use unstuck_core::{Executor, Job, JobHandle};
 
-use crate::builder::{Builder, Recipe};
+use crate::builder::{Builder, Overflow, Recipe};
 use crate::census::Census;
-use crate::roster::{Closed, Roster, Rules};
+use crate::lanes::Lane;
+use crate::limiter::{Limiter, Permit, WeakLimiter};
+use crate::roster::{Closed, Refused, Roster, Rules};
 use crate::worker;
-
-const CLOSED: &str = "its thread pool has shut down: submit jobs before the shutdown, or to another pool";
 
 /// Threads for calls that wait: files, name look-ups, C libraries.
 ///
@@ -50,16 +52,85 @@ pub struct Handle {
 }
 
 pub(crate) struct Shared {
-    pub(crate) roster: Roster<QueuedJob>,
+    pub(crate) roster: Roster<Entry>,
     pub(crate) census: Census,
     pub(crate) recipe: Recipe,
+    pub(crate) overflow: Overflow,
+    /// The roster's, for messages.
+    rules: Rules,
+    /// Limiters that may hold jobs for this pool.
+    limiters: Mutex<Vec<WeakLimiter>>,
+    /// The pool ends, and wants running jobs to stop.
+    pub(crate) cancelling: AtomicBool,
     pub(crate) done: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    /// Jobs that were given a thread of their own.
+    pub(crate) on_own_thread: AtomicU64,
     pub(crate) spawn_failures: AtomicU64,
     /// Lack of threads has been reported.
     pub(crate) warned: AtomicBool,
 }
 
+/// A job on its way through a pool.
+pub(crate) struct Entry {
+    // The order matters: whoever awaits the job hears of its end before the permit lets the next one in.
+    pub(crate) job: QueuedJob,
+    pub(crate) permit: Option<Permit>,
+    pub(crate) own_thread: bool,
+}
+
+impl Entry {
+    pub(crate) fn with(mut self, permit: Permit) -> Self {
+        self.permit = Some(permit);
+        self
+    }
+
+    pub(crate) fn lane(&self) -> Lane {
+        if self.job.is_reserved() { Lane::Own } else { Lane::Users }
+    }
+}
+
+/// Which way a job takes through its pool: past a [`Limiter`], to a thread of its own.
+#[derive(Clone, Debug, Default)]
+#[must_use = "give it to submit_in()"]
+pub struct Route {
+    limiter: Option<Limiter>,
+    own_thread: bool,
+}
+
+impl Route {
+    /// The usual way: into the pool's queue.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts against this limit, and waits for it before it takes up a thread.
+    pub fn limiter(mut self, limiter: &Limiter) -> Self {
+        self.limiter = Some(limiter.clone());
+        self
+    }
+
+    /// On a thread made for this job alone, which ends with it and does not count against the pool's limit. For calls
+    /// that last: a listener, a watcher. For short ones it is slow (a thread takes 10 to 100 µs to make).
+    pub fn own_thread(mut self) -> Self {
+        self.own_thread = true;
+        self
+    }
+}
+
+impl Route {
+    /// The job if it may go on now; `None` if its limiter keeps it.
+    fn enter(&self, shared: &Arc<Shared>, entry: Entry) -> Result<Option<Entry>, Entry> {
+        match &self.limiter {
+            None => Ok(Some(entry)),
+            Some(limiter) => limiter.enter(shared, entry),
+        }
+    }
+}
+
 /// A pool's numbers at one moment.
+///
+/// Each number is read by itself while the threads go on: they need not add up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
@@ -69,10 +140,22 @@ pub struct Statistics {
     pub idle: usize,
     /// Jobs that wait for a thread (or were cancelled, and not yet found by one).
     pub queued: usize,
-    /// Jobs that run.
+    /// The most that ever waited for one.
+    pub high_water: usize,
+    /// Jobs that wait for a [`Limiter`].
+    pub held: usize,
+    /// Jobs that run on the pool's threads, those that wait for other jobs not counted.
     pub running: usize,
+    /// Jobs that wait for other jobs, on handles of ours; other threads may work in their places.
+    pub waiting: usize,
+    /// Jobs that were cancelled and still run. Their threads, rooms and permits are taken until they really end.
+    pub abandoned: usize,
     /// Jobs that have run, panicked ones included.
     pub done: u64,
+    /// Jobs that were refused: the queue was full, the pool had shut down, or every thread waited.
+    pub refused: u64,
+    /// Jobs that were given a thread of their own so far.
+    pub on_own_thread: u64,
     /// Threads started so far.
     pub started: u64,
     /// Threads that have ended so far.
@@ -87,12 +170,18 @@ impl ThreadPool {
         Builder::new()
     }
 
-    pub(crate) fn new(rules: Rules, recipe: Recipe, on_drop: Shutdown) -> Self {
+    pub(crate) fn new(rules: Rules, overflow: Overflow, recipe: Recipe, on_drop: Shutdown) -> Self {
         let shared = Arc::new(Shared {
             roster: Roster::new(rules),
             census: Census::default(),
             recipe,
+            overflow,
+            rules,
+            limiters: Mutex::new(Vec::new()),
+            cancelling: AtomicBool::new(false),
             done: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            on_own_thread: AtomicU64::new(0),
             spawn_failures: AtomicU64::new(0),
             warned: AtomicBool::new(false),
         });
@@ -120,6 +209,11 @@ impl ThreadPool {
         self.handle.submit(job, options)
     }
 
+    /// Runs a job that takes a way of its own through the pool: past a [`Limiter`], or to a thread of its own.
+    pub fn submit_in<J: Job>(&self, job: J, options: Options, route: Route) -> JobHandle<J::Output> {
+        self.handle.submit_in(job, options, route)
+    }
+
     /// A handle to submit with, from other threads and after this variable is gone.
     pub fn handle(&self) -> &Handle {
         &self.handle
@@ -138,7 +232,8 @@ impl ThreadPool {
         let _ = self.shutdown_with(Shutdown::wait());
     }
 
-    /// Cancels queued jobs, waits at most `limit` for running ones, and tells which are still running.
+    /// Cancels queued jobs, asks running ones to stop ([`is_cancelled`](unstuck_core::job::is_cancelled)), waits at most
+    /// `limit` for them, and tells which are still running.
     pub fn shutdown_timeout(&self, limit: Duration) -> ShutdownReport {
         self.shutdown_with(Shutdown::within(limit))
     }
@@ -151,8 +246,7 @@ impl ThreadPool {
         for seat in idle {
             seat.unpark();
         }
-        let cancelled = pending.iter().filter(|job| !job.is_cancelled()).count();
-        drop(pending);
+        let cancelled = if how.cancel_pending { self.cancel(pending) } else { 0 };
 
         if !worker::works_for(shared) {
             wait(shared, how.limit);
@@ -160,6 +254,25 @@ impl ThreadPool {
         let (started, ended) = shared.census.started_and_ended();
         let threads = usize::try_from(started - ended).unwrap_or(usize::MAX);
         ShutdownReport::new(shared.census.running(), cancelled, threads)
+    }
+}
+
+impl ThreadPool {
+    /// Cancels these jobs and those that limiters keep for the pool, and asks running ones to stop. How many had not
+    /// begun.
+    fn cancel(&self, pending: VecDeque<Entry>) -> usize {
+        let shared = &self.handle.shared;
+        let held: Vec<_> = shared.limiters().iter().flat_map(|limiter| limiter.take_out(shared)).collect();
+        let all = pending.iter().chain(held.iter().map(|held| &held.entry));
+        let cancelled = all.filter(|entry| !entry.job.is_cancelled()).count();
+        let kept = held.len();
+        // With both taken out before: no permit that comes back now finds one of these in line.
+        drop((pending, held));
+        (0..kept).for_each(|_| shared.census.let_go());
+        // Relaxed: see `worker::run`.
+        shared.cancelling.store(true, Ordering::Relaxed);
+        shared.census.running().iter().for_each(RunningJob::cancel);
+        cancelled
     }
 }
 
@@ -173,7 +286,8 @@ fn wait(shared: &Shared, limit: Option<Duration>) {
     if shared.census.wait_until_empty(Some(SILENCE)) {
         return;
     }
-    let (running, queued) = (shared.census.running(), shared.roster.counts().queued);
+    let running = shared.census.running();
+    let queued = shared.roster.counts().queued + shared.census.held();
     say(format_args!("the shutdown of '{}' waits for {} jobs", shared.recipe.name, running.len() + queued));
     for job in running.iter().take(10) {
         say(format_args!("  {job}"));
@@ -187,6 +301,27 @@ impl Drop for ThreadPool {
         if self.on_drop.cancel_pending && !report.running.is_empty() {
             say(format_args!("'{}' was dropped: {report}", self.handle.shared.recipe.name));
         }
+    }
+}
+
+impl Shared {
+    /// `limiter` may keep jobs for this pool from now on.
+    pub(crate) fn remember(&self, limiter: &Limiter) {
+        let mut limiters = self.limiters.lock();
+        if !limiters.iter().any(|known| known.is(limiter)) {
+            limiters.retain(|known| !known.is_gone());
+            limiters.push(limiter.downgrade());
+        }
+    }
+
+    fn limiters(&self) -> Vec<Limiter> {
+        self.limiters.lock().iter().filter_map(WeakLimiter::upgrade).collect()
+    }
+
+    /// How many threads there may be, for messages.
+    pub(crate) fn limits(&self) -> String {
+        let Rules { max_threads, max_lent, .. } = self.rules;
+        format!("max_threads {max_threads}, max_lent_threads {max_lent}")
     }
 }
 
@@ -210,10 +345,24 @@ impl Handle {
 
     /// Takes a job whose handle somebody has already.
     #[doc(hidden)]
-    pub fn submit_queued(&self, queued: QueuedJob) {
-        match self.shared.roster.submit(queued) {
-            Ok(call) => worker::answer(&self.shared, call),
-            Err(queued) => queued.reject(CLOSED),
+    pub fn submit_queued(&self, job: QueuedJob) {
+        self.send(job, &Route::new());
+    }
+
+    /// Runs a job that takes a way of its own through the pool: past a [`Limiter`], or to a thread of its own.
+    pub fn submit_in<J: Job>(&self, work: J, options: Options, route: Route) -> JobHandle<J::Output> {
+        let (queued, handle) = job(work, options);
+        self.send(queued, &route);
+        handle
+    }
+
+    fn send(&self, job: QueuedJob, route: &Route) {
+        let entry = Entry { job, permit: None, own_thread: route.own_thread };
+        let shared = &self.shared;
+        match route.enter(shared, entry) {
+            Ok(Some(entry)) => worker::submit(shared, entry),
+            Ok(None) => {}
+            Err(entry) => worker::refuse(shared, Refused::Closed(entry)),
         }
     }
 
@@ -226,8 +375,14 @@ impl Handle {
             threads: counts.threads,
             idle: counts.idle,
             queued: counts.queued,
-            running: counts.threads - counts.idle - counts.arriving,
+            high_water: counts.longest,
+            held: shared.census.held(),
+            running: counts.running,
+            waiting: counts.absent,
+            abandoned: shared.census.running().iter().filter(|job| job.is_abandoned()).count(),
             // Relaxed: statistics.
+            refused: shared.refused.load(Ordering::Relaxed),
+            on_own_thread: shared.on_own_thread.load(Ordering::Relaxed),
             done: shared.done.load(Ordering::Relaxed),
             spawn_failures: shared.spawn_failures.load(Ordering::Relaxed),
             started,

@@ -18,19 +18,24 @@
 //!    or one that happens to finish: a job handed to a sleeping thread would have to wait for that thread to wake.
 //! 2. *Whom to call*: the spinning thread (costs no system call), else the youngest parked one (its stack is warm, and
 //!    the old ones can go), else a new one, else nobody: all are busy, and who finishes looks at the queue.
-//! 3. *No more calls than jobs.* A called thread counts as arriving until its next visit. While as many arrive as jobs
-//!    are queued no sleeper is called, so a burst of short jobs, which those already awake eat up, wakes few.
+//! 3. *No more calls than jobs that may begin* (lanes.rs says which do). A called thread counts as arriving until its
+//!    next visit. While as many arrive no sleeper is called, so a burst of short jobs, which those already awake eat up,
+//!    wakes few.
 //! 4. *Look before you rest.* A thread spins, parks or leaves only in the very visit in which it found the queue empty.
 //! 5. *The oldest parked thread waits for the keep-alive, the others without limit.* When it leaves it appoints the
 //!    next. So an idle pool has one timer, however many threads it has, and in the end no thread.
+//! 6. *A thread whose job waits is absent.* Its job leaves its room, and one more thread than usual may be made, up to
+//!    `max_lent`. While jobs are queued not all threads may be absent: the last one's wait is refused, and so is a job
+//!    that comes when all are.
 //!
 //! # Why no job is left behind
-//! After each visit: *as many threads arrive as jobs are queued, or nobody is left to call* (none is idle, none may be
-//! started). `submit` establishes it. Taking a job keeps it: it shortens the queue by one, and the arriving by at most
-//! one. Resting keeps it by rule 4: with an empty queue there is nothing to say. Only a thread that was counted on and
-//! cannot be made breaks it, and [`Roster::start_failed`] mends that in the same visit. Arriving and running threads
-//! both visit again, so every queued job has a visitor to come. models.rs runs this through every interleaving, and
-//! shows that it fails without rule 4.
+//! After each visit: *as many threads arrive as queued jobs may begin, or nobody is left to call* (none is idle, none
+//! may be started). `submit` establishes it. Taking a job keeps it: it shortens the queue by one, and the arriving by at
+//! most one. Resting keeps it by rule 4: when no job may begin there is nothing to say. A wait makes room, and calls for
+//! it. Only a thread that was counted on and cannot be made breaks it, and [`Roster::start_failed`] mends that in the
+//! same visit. Arriving and running threads both visit again, and by rule 6 not all of them are absent, so every queued
+//! job has a visitor to come. models.rs runs this through every interleaving, and shows that it fails without rules 4
+//! and 6.
 //!
 //! # What we dropped
 //! * A condition variable for all (tokio's and smol's pools): it wakes the longest waiter, which keeps all threads of a
@@ -41,38 +46,35 @@
 //!
 //! The stack of idle threads and the counting of those on their way follow Go's scheduler.
 
+mod answers;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use unstuck_core::sync::Mutex;
+use unstuck_core::sync::{Condvar, Mutex, MutexGuard};
 
+pub(crate) use self::answers::{Call, Closed, Counts, Failed, Refused, Rules, Submitted};
+use crate::lanes::{Lane, Lanes};
 use crate::seat::{Seat, Waited};
 
 /// Deliberate faults, to show that the models would notice them.
 pub(crate) const SOUND: u8 = 0;
 pub(crate) const PARKS_WITHOUT_LOOKING: u8 = 1;
 pub(crate) const LEAVES_WITHOUT_LOOKING: u8 = 2;
+pub(crate) const WAITS_WITHOUT_CALLING: u8 = 3;
+pub(crate) const LETS_ALL_WAIT: u8 = 4;
 
 /// The jobs that wait for threads and the threads that wait for jobs.
 pub(crate) struct Roster<T, const FAULT: u8 = SOUND> {
     rules: Rules,
     inner: Mutex<Inner<T>>,
-}
-
-/// What does not change during a roster's life.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    /// No more threads than this.
-    pub(crate) max_threads: usize,
-    /// How long the oldest idle thread waits before it leaves.
-    pub(crate) keep_alive: Duration,
-    /// The longest spin before parking; zero never spins.
-    pub(crate) spin: Duration,
+    /// Notified when a bounded queue gets shorter, for submitters that wait.
+    shorter: Condvar,
 }
 
 struct Inner<T> {
-    queue: VecDeque<T>,
+    lanes: Lanes<T>,
     /// Sleeping threads: the oldest first, the youngest last.
     parked: Vec<Arc<Seat>>,
     /// The one thread that is idle but awake.
@@ -81,25 +83,23 @@ struct Inner<T> {
     arriving: usize,
     /// All threads, arriving ones included.
     threads: usize,
+    /// Threads whose job waits for another.
+    absent: usize,
+    /// Submitters that wait for a bounded queue to get shorter.
+    at_the_door: usize,
+    /// The longest queue so far.
+    longest: usize,
+    /// Tell when the queue gets this long.
+    tell_at: usize,
     /// How long the next spin may last: halved by each in vain, restored when spinning (would have) paid.
     spin: Duration,
     closed: bool,
 }
 
-/// What the submitter has to do now that the lock is free.
-#[must_use = "a thread that was counted as called must be woken or started"]
-pub(crate) enum Call {
-    /// Nothing: enough threads are on their way, or all are busy.
-    Nobody,
-    /// Unpark this one.
-    Wake(Arc<Seat>),
-    /// Start a thread; if that fails, say so with [`Roster::start_failed`].
-    Start,
-}
-
 /// What a thread does next.
 enum Next<T> {
-    Run(T),
+    /// Run this, after doing what the call says.
+    Run(T, Lane, Call),
     Spin(Duration),
     Park,
     Leave,
@@ -108,74 +108,101 @@ enum Next<T> {
 /// Why a thread asks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asks {
-    /// It has just started, or finished a job.
-    Ready,
+    /// It has just started, or finished a job of this lane.
+    Ready(Option<Lane>),
     /// It has spun.
     Spun,
     /// It has parked.
     Parked(Waited),
 }
 
-/// What is to be done about a thread that could not be started.
-#[must_use]
-pub(crate) enum Failed<T> {
-    /// Other threads will take the jobs; call this one, if any.
-    Others(Call),
-    /// There is no thread at all: nobody will ever run these.
-    Alone(VecDeque<T>),
-}
-
-/// What is left to do when a roster closes.
-#[must_use]
-pub(crate) struct Closed<T> {
-    /// The jobs that no thread will run.
-    pub(crate) pending: VecDeque<T>,
-    /// Threads to unpark: they leave when the queue is empty.
-    pub(crate) idle: Vec<Arc<Seat>>,
-}
-
-/// How many do what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) threads: usize,
-    pub(crate) idle: usize,
-    pub(crate) arriving: usize,
-    pub(crate) queued: usize,
-}
-
 impl<T, const FAULT: u8> Roster<T, FAULT> {
     pub(crate) fn new(rules: Rules) -> Self {
         let inner = Inner {
-            queue: VecDeque::new(),
+            lanes: Lanes::new(rules.max_threads, rules.reserved),
             parked: Vec::new(),
             spinner: None,
             arriving: 0,
             threads: 0,
+            absent: 0,
+            at_the_door: 0,
+            longest: 0,
+            tell_at: rules.high_water,
             spin: rules.spin,
             closed: false,
         };
-        Self { rules, inner: Mutex::new(inner) }
+        Self { rules, inner: Mutex::new(inner), shorter: Condvar::new() }
     }
 
-    /// Queues a job. Gives it back if the roster is closed.
-    pub(crate) fn submit(&self, job: T) -> Result<Call, T> {
+    /// Queues a job, or gives it back.
+    pub(crate) fn submit(&self, job: T, lane: Lane) -> Result<Submitted, Refused<T>> {
+        self.try_submit(&mut self.inner.lock(), job, lane)
+    }
+
+    /// As [`submit`](Self::submit), but waits until the queue has room. Blocks this thread.
+    pub(crate) fn submit_when_shorter(&self, mut job: T, lane: Lane) -> Result<Submitted, Refused<T>> {
         let mut inner = self.inner.lock();
-        if inner.closed {
-            return Err(job);
+        loop {
+            match self.try_submit(&mut inner, job, lane) {
+                Err(Refused::Full(back)) => job = back,
+                outcome => return outcome,
+            }
+            inner.at_the_door += 1;
+            self.shorter.wait(&mut inner);
+            inner.at_the_door -= 1;
         }
-        inner.queue.push_back(job);
-        Ok(inner.call(self.rules.max_threads))
+    }
+
+    fn try_submit(
+        &self,
+        inner: &mut MutexGuard<'_, Inner<T>>,
+        job: T,
+        lane: Lane,
+    ) -> Result<Submitted, Refused<T>> {
+        if inner.closed {
+            return Err(Refused::Closed(job));
+        }
+        inner.lanes.push(job, lane);
+        let call = inner.call(&self.rules);
+        if matches!(call, Call::Nobody) {
+            // Nobody was called, so whatever is queued beyond those on their way has to wait.
+            let full =
+                lane == Lane::Users && inner.lanes.queued().saturating_sub(inner.arriving) > self.rules.bound;
+            let stuck = FAULT != LETS_ALL_WAIT && inner.is_stuck();
+            if full || stuck {
+                if let Some(job) = inner.lanes.unpush(lane) {
+                    return Err(if stuck { Refused::Stuck(job) } else { Refused::Full(job) });
+                }
+            }
+        }
+        Ok(Submitted { call, tell: inner.note_length() })
+    }
+
+    /// Queues a job that was accepted before, however long the queue, and after the closing too. Gives it back only if
+    /// every thread's job waits.
+    pub(crate) fn admit(&self, job: T, lane: Lane) -> Result<Call, T> {
+        let mut inner = self.inner.lock();
+        inner.lanes.push(job, lane);
+        let call = inner.call(&self.rules);
+        if matches!(call, Call::Nobody) && inner.is_stuck() {
+            if let Some(job) = inner.lanes.unpush(lane) {
+                return Err(job);
+            }
+        }
+        inner.note_length();
+        Ok(call)
     }
 
     /// A thread's working life: runs jobs until it is time to leave. The thread has been counted by the [`Call::Start`]
-    /// that started it; when this returns it is counted no more.
-    pub(crate) fn work(&self, seat: &Arc<Seat>, mut run: impl FnMut(T)) {
-        let mut asks = Asks::Ready;
+    /// that started it; when this returns it is counted no more. `answer` does what a [`Call`] asks for.
+    pub(crate) fn work(&self, seat: &Arc<Seat>, answer: impl Fn(Call), mut run: impl FnMut(T, Lane)) {
+        let mut asks = Asks::Ready(None);
         loop {
             match self.next(seat, asks) {
-                Next::Run(job) => {
-                    run(job);
-                    asks = Asks::Ready;
+                Next::Run(job, lane, call) => {
+                    answer(call);
+                    run(job, lane);
+                    asks = Asks::Ready(Some(lane));
                 }
                 Next::Spin(limit) => {
                     seat.spin(limit);
@@ -189,6 +216,29 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
                 Next::Leave => return,
             }
         }
+    }
+
+    /// The job of that lane on some thread is about to wait for something else: until it
+    /// [`goes_on`](Self::goes_on) another thread may work in its place. Refused when all would wait, with what
+    /// `describe` says of the first job in the queue.
+    pub(crate) fn waits<D>(&self, lane: Lane, describe: impl FnOnce(Option<&T>) -> D) -> Result<Call, D> {
+        let mut inner = self.inner.lock();
+        inner.absent += 1;
+        inner.lanes.leaves(lane);
+        let call = if FAULT == WAITS_WITHOUT_CALLING { Call::Nobody } else { inner.call(&self.rules) };
+        if FAULT != LETS_ALL_WAIT && matches!(call, Call::Nobody) && inner.is_stuck() {
+            inner.absent -= 1;
+            inner.lanes.comes_back(lane);
+            return Err(describe(inner.lanes.first()));
+        }
+        Ok(call)
+    }
+
+    /// A job that waited goes on.
+    pub(crate) fn goes_on(&self, lane: Lane) {
+        let mut inner = self.inner.lock();
+        inner.absent -= 1;
+        inner.lanes.comes_back(lane);
     }
 
     /// One visit of a thread: takes a job, or finds a place among the idle ones, or leaves.
@@ -206,6 +256,9 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
             inner.spinner = None;
         }
         inner.learn(asks, called, self.rules.spin);
+        if let Asks::Ready(Some(lane)) = asks {
+            inner.lanes.leaves(lane);
+        }
 
         let looks = match asks {
             Asks::Spun => FAULT != PARKS_WITHOUT_LOOKING,
@@ -213,8 +266,14 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
             _ => true,
         };
         if looks {
-            if let Some(job) = inner.queue.pop_front() {
-                return Next::Run(job);
+            if let Some((job, lane)) = inner.lanes.take() {
+                if inner.at_the_door > 0 {
+                    self.shorter.notify_one();
+                }
+                // A job that ended may have made room for one of another lane than that which was taken.
+                let more = inner.arriving < inner.lanes.ready();
+                let call = if more { inner.call(&self.rules) } else { Call::Nobody };
+                return Next::Run(job, lane, call);
             }
         }
         if inner.closed || in_vain {
@@ -235,11 +294,11 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
         let mut inner = self.inner.lock();
         inner.threads -= 1;
         inner.arriving -= 1;
-        if inner.threads == 0 {
-            return Failed::Alone(std::mem::take(&mut inner.queue));
+        if inner.threads == inner.absent {
+            return Failed::Alone(inner.lanes.drain());
         }
         // Call another in its place, but do not start one: that would fail too.
-        Failed::Others(inner.call(0))
+        Failed::Others(inner.call_idle())
     }
 
     /// Takes no more jobs. Threads leave when the queue is empty, which `discard` brings about now.
@@ -251,8 +310,13 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
             seat.call();
         }
         inner.arriving += idle.len() + usize::from(inner.spinner.take().is_some());
-        let pending = if discard { std::mem::take(&mut inner.queue) } else { VecDeque::new() };
+        let pending = if discard { inner.lanes.drain() } else { VecDeque::new() };
+        self.shorter.notify_all();
         Closed { pending, idle }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner.lock().closed
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -261,20 +325,39 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
             threads: inner.threads,
             idle: inner.parked.len() + usize::from(inner.spinner.is_some()),
             arriving: inner.arriving,
-            queued: inner.queue.len(),
+            queued: inner.lanes.queued(),
+            running: inner.lanes.running(),
+            absent: inner.absent,
+            longest: inner.longest,
         }
     }
 }
 
 impl<T> Inner<T> {
     /// Rules 2 and 3: who is to come for the jobs in the queue?
-    fn call(&mut self, max_threads: usize) -> Call {
+    fn call(&mut self, rules: &Rules) -> Call {
+        match self.call_idle() {
+            Call::Nobody if self.arriving < self.lanes.ready() && self.threads < self.most(rules) => {
+                self.threads += 1;
+                self.arriving += 1;
+                Call::Start
+            }
+            call => call,
+        }
+    }
+
+    /// As [`call`](Self::call), but starts nobody.
+    fn call_idle(&mut self) -> Call {
+        let ready = self.lanes.ready();
+        if ready == 0 {
+            return Call::Nobody;
+        }
         if let Some(seat) = self.spinner.take() {
             seat.call();
             self.arriving += 1;
             return Call::Nobody;
         }
-        if self.arriving >= self.queue.len() {
+        if self.arriving >= ready {
             return Call::Nobody;
         }
         if let Some(seat) = self.parked.pop() {
@@ -282,12 +365,28 @@ impl<T> Inner<T> {
             self.arriving += 1;
             return Call::Wake(seat);
         }
-        if self.threads < max_threads {
-            self.threads += 1;
-            self.arriving += 1;
-            return Call::Start;
-        }
         Call::Nobody
+    }
+
+    /// As many threads may exist now.
+    fn most(&self, rules: &Rules) -> usize {
+        self.lanes.room().saturating_add(self.absent.min(rules.max_lent))
+    }
+
+    /// Rule 6: jobs are queued, and whoever could run them waits. Asked when nobody could be called.
+    fn is_stuck(&self) -> bool {
+        self.absent > 0 && self.threads == self.absent && self.lanes.queued() > 0
+    }
+
+    /// Remembers the longest queue; the length if it is a remarkable one.
+    fn note_length(&mut self) -> Option<usize> {
+        let length = self.lanes.queued();
+        self.longest = self.longest.max(length);
+        if length < self.tell_at {
+            return None;
+        }
+        self.tell_at = length.saturating_mul(2);
+        Some(length)
     }
 
     /// Rule 5: the oldest goes, the next becomes the oldest and has to look at the clock.
@@ -308,7 +407,7 @@ impl<T> Inner<T> {
                 self.spin = if self.spin > SHORTEST_SPIN { self.spin / 2 } else { Duration::ZERO };
             }
             Asks::Parked(Waited::Called { soon: true }) => self.spin = longest,
-            Asks::Parked(_) | Asks::Ready => {}
+            Asks::Parked(_) | Asks::Ready(_) => {}
         }
     }
 }

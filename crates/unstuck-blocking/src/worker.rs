@@ -3,19 +3,25 @@
 //! Everything here that is the user's (the wrapper, the hooks) may panic or misbehave; the thread is counted out in any
 //! case, because [`Leaving`] does it on drop.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use unstuck_core::job::{QueuedJob, contain, say, wrapped};
+use unstuck_core::job::{contain, say, serve, while_waiting, wrapped};
+use unstuck_core::sync::Mutex;
 
-use crate::builder::Body;
-use crate::census::Desk;
-use crate::pool::Shared;
-use crate::roster::{Call, Failed};
+use crate::builder::{Body, Overflow};
+use crate::desk::{Desk, Place, all_wait};
+use crate::lanes::Lane;
+use crate::pool::{Entry, Shared};
+use crate::roster::{Call, Failed, Refused, Submitted};
 use crate::seat::Seat;
+
+const CLOSED: &str = "its thread pool has shut down: submit jobs before the shutdown, or to another pool";
+const FULL: &str = "the queue of its thread pool is full: submit fewer jobs at a time, or try again later";
 
 const NO_THREAD: &str = "no thread could be made for it, and the pool has none (the system's limit on threads or memory \
                          is reached): run fewer threads, or raise the limit";
@@ -34,30 +40,140 @@ fn address(shared: &Arc<Shared>) -> usize {
     Arc::as_ptr(shared).addr()
 }
 
+/// Takes a new job in, or refuses it as the pool's rules say.
+pub(crate) fn submit(shared: &Arc<Shared>, entry: Entry) {
+    if entry.own_thread {
+        return own_thread(shared, entry, false);
+    }
+    let lane = entry.lane();
+    match shared.roster.submit(entry, lane) {
+        Ok(submitted) => accept(shared, submitted),
+        Err(Refused::Full(entry)) => overflow(shared, entry),
+        Err(refused) => refuse(shared, refused),
+    }
+}
+
+fn accept(shared: &Arc<Shared>, Submitted { call, tell }: Submitted) {
+    answer(shared, call);
+    if let Some(length) = tell {
+        let (name, limits) = (&shared.recipe.name, shared.limits());
+        say(format_args!(
+            "{length} jobs wait for the threads of '{name}' ({limits}): submit fewer at a time, or bound its queue \
+             with queue(bound, Overflow::..)"
+        ));
+    }
+}
+
+/// The queue is full.
+#[cold]
+fn overflow(shared: &Arc<Shared>, entry: Entry) {
+    let lane = entry.lane();
+    match shared.overflow {
+        Overflow::Reject => refuse(shared, Refused::Full(entry)),
+        // In async code nothing may block: the job waits in the caller's place, and the caller awaits it.
+        Overflow::Wait if unstuck_core::is_inside() => admit(shared, entry),
+        Overflow::Wait => {
+            let mut waits = Some(entry);
+            let submitted =
+                while_waiting(|| waits.take().map(|entry| shared.roster.submit_when_shorter(entry, lane)));
+            match (submitted, waits) {
+                (Ok(Some(Ok(submitted))), _) => accept(shared, submitted),
+                (Ok(Some(Err(refused))), _) => refuse(shared, refused),
+                (Err(why), Some(entry)) => entry.job.reject(why),
+                _ => {}
+            }
+        }
+        Overflow::CallerRuns => {
+            let Entry { job, permit, .. } = entry;
+            if unstuck_core::outside(|| job.run()) {
+                // Relaxed: a statistic.
+                shared.done.fetch_add(1, Ordering::Relaxed);
+            }
+            drop(permit);
+        }
+    }
+}
+
+pub(crate) fn refuse(shared: &Arc<Shared>, refused: Refused<Entry>) {
+    // Relaxed: a statistic.
+    shared.refused.fetch_add(1, Ordering::Relaxed);
+    match refused {
+        Refused::Closed(entry) => entry.job.reject(CLOSED),
+        Refused::Full(entry) => entry.job.reject(FULL),
+        Refused::Stuck(entry) => {
+            let why = all_wait(shared, &entry.job);
+            entry.job.reject(why);
+        }
+    }
+}
+
+/// Takes a job in that was accepted before: however long the queue is, and after the closing too.
+pub(crate) fn admit(shared: &Arc<Shared>, entry: Entry) {
+    if entry.own_thread {
+        return own_thread(shared, entry, true);
+    }
+    let lane = entry.lane();
+    match shared.roster.admit(entry, lane) {
+        Ok(call) => answer(shared, call),
+        Err(entry) => refuse(shared, Refused::Stuck(entry)),
+    }
+}
+
 /// Does what the roster decided, with the lock free.
 pub(crate) fn answer(shared: &Arc<Shared>, call: Call) {
     match call {
         Call::Nobody => {}
         Call::Wake(seat) => seat.unpark(),
         Call::Start => {
-            if let Err(error) = start(shared) {
+            let id = shared.census.expect();
+            let body = {
+                let shared = shared.clone();
+                move || live(&shared, id, |desk| work(&shared, desk))
+            };
+            if let Err(error) = start(shared, id, Box::new(body)) {
                 failed(shared, &error);
             }
         }
     }
 }
 
-fn start(shared: &Arc<Shared>) -> io::Result<()> {
+/// Runs one job on a thread made for it, which counts for nobody.
+fn own_thread(shared: &Arc<Shared>, entry: Entry, accepted: bool) {
+    // Counted before the look whether the pool is closed: a shutdown after that look waits for it.
     let id = shared.census.expect();
+    if !accepted && shared.roster.is_closed() {
+        shared.census.not_started(id);
+        return refuse(shared, Refused::Closed(entry));
+    }
+    // The thread takes the job out; if there is no thread, we do.
+    let entry = Arc::new(Mutex::new(Some(entry)));
+    let body = {
+        let (shared, entry) = (shared.clone(), entry.clone());
+        move || {
+            live(&shared, id, |desk| {
+                let entry = entry.lock().take();
+                if let Some(entry) = entry {
+                    run(&shared, desk, entry, None);
+                }
+            });
+        }
+    };
+    // Relaxed: a statistic, like the others of this name.
+    shared.on_own_thread.fetch_add(1, Ordering::Relaxed);
+    if start(shared, id, Box::new(body)).is_err() {
+        shared.on_own_thread.fetch_sub(1, Ordering::Relaxed);
+        shared.spawn_failures.fetch_add(1, Ordering::Relaxed);
+        let entry = entry.lock().take();
+        refuse_all(entry.into_iter().collect());
+    }
+}
+
+fn start(shared: &Arc<Shared>, id: u64, body: Body) -> io::Result<()> {
     let recipe = &shared.recipe;
     let mut builder = thread::Builder::new().name(format!("{}-{id}", recipe.name));
     if let Some(size) = recipe.stack_size {
         builder = builder.stack_size(size);
     }
-    let body: Body = {
-        let shared = shared.clone();
-        Box::new(move || live(&shared, id))
-    };
     match (recipe.spawner)(builder, body) {
         Ok(handle) => {
             shared.census.keep(id, handle);
@@ -83,39 +199,85 @@ fn failed(shared: &Arc<Shared>, error: &io::Error) {
             }
             answer(shared, call);
         }
-        Failed::Alone(jobs) => {
-            for job in jobs {
-                job.reject(NO_THREAD);
-            }
-        }
+        Failed::Alone(entries) => refuse_all(entries),
     }
 }
 
-fn live(shared: &Arc<Shared>, id: u64) {
+/// Says that there is no thread for these. A permit that one of them gives back lets another job in, whose thread cannot
+/// be made either: those are refused by the same loop, not ever deeper inside of it.
+#[cold]
+fn refuse_all(entries: VecDeque<Entry>) {
+    thread_local! {
+        static REFUSED: RefCell<Option<VecDeque<Entry>>> = const { RefCell::new(None) };
+    }
+    let nested = REFUSED.with_borrow_mut(|refused| match refused {
+        Some(refused) => {
+            refused.extend(entries);
+            true
+        }
+        None => {
+            *refused = Some(entries);
+            false
+        }
+    });
+    if nested {
+        return;
+    }
+    loop {
+        let next = REFUSED.with_borrow_mut(|refused| {
+            let next = refused.as_mut().and_then(VecDeque::pop_front);
+            if next.is_none() {
+                *refused = None;
+            }
+            next
+        });
+        let Some(entry) = next else { return };
+        entry.job.reject(NO_THREAD);
+    }
+}
+
+fn live(shared: &Arc<Shared>, id: u64, body: impl FnOnce(&Arc<Desk>)) {
     let _leaving = Leaving { shared, id };
     POOL.set(address(shared));
-    wrapped(shared.recipe.around.as_deref(), || work(shared, id));
-}
-
-fn work(shared: &Arc<Shared>, id: u64) {
-    let seat = Seat::new();
     let desk = Arc::new(Desk::default());
     shared.census.arrived(id, &desk);
-    if let Some(hook) = &shared.recipe.on_start {
-        contain("the start hook of a pool thread", || hook());
+    let place = Arc::new(Place { shared: shared.clone(), desk: desk.clone() });
+    serve(place, || {
+        wrapped(shared.recipe.around.as_deref(), || {
+            if let Some(hook) = &shared.recipe.on_start {
+                contain("the start hook of a pool thread", || hook());
+            }
+            body(&desk);
+            if let Some(hook) = &shared.recipe.on_stop {
+                contain("the stop hook of a pool thread", || hook());
+            }
+        });
+    });
+}
+
+fn work(shared: &Arc<Shared>, desk: &Arc<Desk>) {
+    let seat = Seat::new();
+    shared.roster.work(
+        &seat,
+        |call| answer(shared, call),
+        |entry, lane| run(shared, desk, entry, Some(lane)),
+    );
+}
+
+/// Runs one job. Its permit comes back when everything else is done.
+fn run(shared: &Arc<Shared>, desk: &Desk, entry: Entry, lane: Option<Lane>) {
+    desk.begin(&entry, lane);
+    let Entry { job, permit, .. } = entry;
+    // Relaxed: the desk's lock orders it. A shutdown raises it and then reads the desks, we the other way round.
+    if shared.cancelling.load(Ordering::Relaxed) {
+        job.token().cancel();
     }
-    let run = |job: QueuedJob| {
-        desk.begin(&job);
-        if job.run() {
-            // Relaxed: a statistic.
-            shared.done.fetch_add(1, Ordering::Relaxed);
-        }
-        desk.end();
-    };
-    shared.roster.work(&seat, run);
-    if let Some(hook) = &shared.recipe.on_stop {
-        contain("the stop hook of a pool thread", || hook());
+    if job.run() {
+        // Relaxed: a statistic.
+        shared.done.fetch_add(1, Ordering::Relaxed);
     }
+    desk.end();
+    drop(permit);
 }
 
 /// Counts the thread out when it ends, however it ends.

@@ -43,7 +43,7 @@ use std::task::{Context, Poll};
 pub use care::{Wrapper, contain, report, say, wrapped};
 pub(crate) use host::lend;
 #[doc(hidden)]
-pub use host::{Host, serve};
+pub use host::{Host, serve, while_waiting};
 pub use report::{RunningJob, Shutdown, ShutdownReport};
 pub use token::{CancelToken, Cancelled, check, is_cancelled};
 

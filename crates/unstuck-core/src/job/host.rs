@@ -59,6 +59,16 @@ pub(crate) fn lend() -> Result<Lent, String> {
     Ok(Lent(host))
 }
 
+/// Runs `f`, which blocks this thread until something else has happened, as a wait that this thread's pool knows of.
+///
+/// # Errors
+/// The reason for which the pool cannot let it wait; `f` has not run then.
+#[doc(hidden)]
+pub fn while_waiting<R>(f: impl FnOnce() -> R) -> Result<R, String> {
+    let _lent = lend()?;
+    Ok(f())
+}
+
 /// While this lives, another thread may work in the place of this one.
 #[must_use = "the place is taken back when this is dropped"]
 pub(crate) struct Lent(Option<Arc<dyn Host>>);

@@ -88,6 +88,11 @@ impl RunningJob {
         self.token.cancel();
     }
 
+    /// What it is called and where it came from, as text; asks whether it was cancelled, and cancels it.
+    pub fn token(&self) -> &CancelToken {
+        &self.token
+    }
+
     /// When it began.
     pub fn since(&self) -> Instant {
         self.since

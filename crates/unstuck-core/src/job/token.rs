@@ -148,6 +148,13 @@ impl From<Cancelled> for io::Error {
     }
 }
 
+/// What the job is called and where it came from: `job 'reader' (from src/main.rs:7)`.
+impl fmt::Display for CancelToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.origin().fmt(f)
+    }
+}
+
 impl fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CancelToken")
