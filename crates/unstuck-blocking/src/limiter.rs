@@ -26,7 +26,7 @@ use crate::worker;
 /// let pool = ThreadPool::builder().build()?;
 /// let database = Limiter::new("database", 4); // it takes four connections
 /// let query = || "SELECT 42";
-/// let job = pool.submit_in(query, Options::new(), Route::new().limiter(&database));
+/// let job = pool.submit_in(query, Options::new(), &Route::new().limiter(&database));
 /// assert_eq!(job.wait().unwrap(), "SELECT 42");
 /// database.resize(8);
 /// # Ok::<(), std::io::Error>(())

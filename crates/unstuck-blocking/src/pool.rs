@@ -210,7 +210,7 @@ impl ThreadPool {
     }
 
     /// Runs a job that takes a way of its own through the pool: past a [`Limiter`], or to a thread of its own.
-    pub fn submit_in<J: Job>(&self, job: J, options: Options, route: Route) -> JobHandle<J::Output> {
+    pub fn submit_in<J: Job>(&self, job: J, options: Options, route: &Route) -> JobHandle<J::Output> {
         self.handle.submit_in(job, options, route)
     }
 
@@ -350,9 +350,9 @@ impl Handle {
     }
 
     /// Runs a job that takes a way of its own through the pool: past a [`Limiter`], or to a thread of its own.
-    pub fn submit_in<J: Job>(&self, work: J, options: Options, route: Route) -> JobHandle<J::Output> {
+    pub fn submit_in<J: Job>(&self, work: J, options: Options, route: &Route) -> JobHandle<J::Output> {
         let (queued, handle) = job(work, options);
-        self.send(queued, &route);
+        self.send(queued, route);
         handle
     }
 
