@@ -9,6 +9,7 @@
 //! | `paused` | the virtual clock on several threads: it jumps only when nothing can run |
 //! | `quiet` | an idle runtime does not wake up |
 //! | `stalls` | the stall guard: what it tells, and what it must not do to a process |
+//! | `storm` | everything at once, at random |
 //! | `repository` | the house's invariants, written as absences |
 //!
 //! Time decides no test. Tests wait for conditions ([`support::until`]), open gates, or use the paused clock; the rows
@@ -23,4 +24,5 @@ mod paused;
 mod quiet;
 mod repository;
 mod stalls;
+mod storm;
 mod support;
