@@ -77,6 +77,7 @@ tutorial! {
     running_loop in "../running_loop.rs": running_loop::tutorial(paused());
     call_soon in "../call_soon.rs": paused().run(call_soon::tutorial());
     context_vars in "../context_vars.rs": paused().run(context_vars::tutorial());
+    exception_handler in "../exception_handler.rs": paused().run(exception_handler::tutorial());
     timed in "../timed.rs": paused().run(timed::tutorial());
     cpu_bound_single in "../cpu_bound_single.rs": run_single(cpu_bound_single::tutorial(|| primes_below(100)));
     cpu_bound_multi in "../cpu_bound_multi.rs": two_workers().run(cpu_bound_multi::tutorial(meet_and_count));

@@ -128,6 +128,11 @@ impl JoinError {
         }
     }
 
+    /// Who it speaks of.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// The name it was given, if any.
     pub fn name(&self) -> Option<&str> {
         self.origin.name.as_deref()

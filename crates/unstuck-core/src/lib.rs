@@ -23,6 +23,7 @@ mod block_on;
 mod context;
 pub mod driver;
 mod error;
+mod failure;
 pub mod guard;
 mod handle;
 pub mod job;
@@ -41,6 +42,7 @@ pub use error::message as panic_message;
 #[doc(hidden)]
 pub use error::{Away, Loss};
 pub use error::{JoinError, Origin};
+pub use failure::{Failure, FailureKind, FailureSink};
 pub use guard::{Checkpoint, checkpoint};
 pub use handle::Handle;
 pub use job::{Executor, Job, JobHandle};

@@ -24,6 +24,7 @@ use std::time::Duration;
 use crate::block_on::refuse_inside;
 use crate::context;
 use crate::driver::{Driver, Park, Unpark};
+use crate::failure::FailureSink;
 use crate::guard::{Behind, Lookout, NO_TASK, Reason, Sink};
 use crate::handle::Handle;
 use crate::job::contain;
@@ -55,6 +56,7 @@ struct Shared {
     /// What other threads have made ready.
     remote: Mutex<VecDeque<Entry>>,
     unparker: Arc<dyn Unpark>,
+    on_failure: Option<FailureSink>,
     stop: AtomicBool,
     /// What was ready when the present step began, if the loop is watched.
     behind: AtomicUsize,
@@ -69,7 +71,13 @@ pub struct Stopper(Arc<Shared>);
 impl LocalLoop {
     /// A loop that sleeps in `driver`.
     pub fn new(driver: Box<dyn Driver>) -> Self {
+        Self::telling(driver, None)
+    }
+
+    /// The same; failures that nobody looks at are told to `sink`, or said on stderr.
+    pub fn telling(driver: Box<dyn Driver>, sink: Option<FailureSink>) -> Self {
         let shared = Arc::new(Shared {
+            on_failure: sink,
             registry: Registry::new(1),
             remote: Mutex::new(VecDeque::new()),
             unparker: driver.unparker(),
@@ -189,7 +197,7 @@ impl LocalLoop {
     pub fn shutdown(&self) {
         self.shared.registry.close();
         for task in self.shared.registry.snapshot() {
-            task.cancel();
+            task.end();
         }
         self.inside(|| {
             while !self.shared.registry.is_empty() {
@@ -311,6 +319,10 @@ impl Home for Shared {
 
     fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    fn failure_sink(&self) -> Option<FailureSink> {
+        self.on_failure.clone()
     }
 
     fn drained(&self) {} // tasks end on the loop's own thread, which looks for itself

@@ -38,6 +38,7 @@
 //! | know whom I work for, without being told | [`ContextVar`](contextvars) |
 //! | see what is going on | [`all_tasks`], [`Runtime::statistics`], [`Timed::timed`] |
 //! | know which task holds up the others | `UNSTUCK_DEBUG=1`, [`Builder::on_stall`], [`StallReport`] |
+//! | hear of failures that nobody awaits | [`Builder::exception_handler`], [`Failure`] |
 //! | test code that sleeps | `#[unstuck::test(start_paused = true)]` |
 //! | fail a test that blocks its thread | `#[unstuck::test(no_stalls)]` |
 //!
@@ -85,8 +86,8 @@ pub use contextvars::ContextVar;
 pub use offload::{Executor, JobHandle, cpu, run_in_executor, spawn_blocking, to_thread};
 pub use runtime::{Builder, EnterGuard, EventLoop, Handle, Runtime, Statistics};
 pub use task::{Task, TaskId, TaskRef, all_tasks, create_task, spawn, spawn_local};
-pub use unstuck_core::JoinError;
 pub use unstuck_core::guard::{StallPolicy, StallReport};
+pub use unstuck_core::{Failure, FailureKind, JoinError};
 pub use unstuck_macros::{coroutine, main, test, timed};
 pub use unstuck_time::{
     Elapsed, Instant, Interval, MissedTick, Sleep, SleepWith, Timeout, interval, interval_at, sleep,

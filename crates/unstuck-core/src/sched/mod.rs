@@ -29,6 +29,7 @@ use self::queue::{Injector, Local, Slot, Stealer};
 pub(crate) use self::worker::Worker;
 use crate::context;
 use crate::driver::Driver;
+use crate::failure::FailureSink;
 use crate::guard::{Beat, Duty, Guard, GuardConfig, StallPolicy, ThreadProbe};
 use crate::handle::Handle;
 use crate::metrics::Statistics;
@@ -60,6 +61,8 @@ pub struct Config {
     pub around: Option<Around>,
     /// What happens when a poll does not come back.
     pub guard: GuardConfig,
+    /// Where failures are told that nobody looks at; stderr if nowhere.
+    pub on_failure: Option<FailureSink>,
 }
 
 impl Default for Config {
@@ -72,6 +75,7 @@ impl Default for Config {
             on_stop: None,
             around: None,
             guard: GuardConfig::default(),
+            on_failure: None,
         }
     }
 }
@@ -205,7 +209,7 @@ impl Scheduler {
     pub fn close(&self) {
         self.shared.registry.close();
         for task in self.shared.registry.snapshot() {
-            task.cancel();
+            task.end();
         }
         // Release: pairs with the Acquire in `is_drained`.
         self.shared.closing.store(true, Ordering::Release);
@@ -382,6 +386,10 @@ impl Home for Shared {
 
     fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    fn failure_sink(&self) -> Option<FailureSink> {
+        self.config.on_failure.clone()
     }
 
     fn drained(&self) {

@@ -7,6 +7,7 @@
 use std::ptr;
 use std::sync::Arc;
 
+use super::unseen::Unseen;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::vars;
@@ -19,6 +20,8 @@ pub(super) struct Extras(AtomicPtr<Extra>);
 #[derive(Default)]
 pub(super) struct Extra {
     name: Mutex<Option<Arc<str>>>,
+    /// How to tell its failure, until somebody looks at it.
+    pub(super) unseen: Mutex<Option<Unseen>>,
     /// Its context variables. Empty until one is set, or came with it.
     pub(super) context: Mutex<vars::Context>,
 }

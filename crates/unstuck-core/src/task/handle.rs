@@ -13,14 +13,15 @@ use std::task::{Context, Poll};
 use super::header::{Header, discard_outcome, drop_refs, take_outcome};
 use super::state::{Cancel, Let};
 use super::waker::submit;
-use crate::error::JoinError;
+use crate::error::{JoinError, Origin};
 use crate::job::contain;
 use crate::{block_on, context, vars};
 
 /// A spawned task. Awaiting it gives its result.
 ///
 /// The task runs whether or not it is awaited; `(&mut task).await` waits without giving the handle up. Dropping the
-/// handle detaches the task: it goes on, and its result is dropped when it ends.
+/// handle detaches the task: it goes on, and its result is dropped when it ends. A panic that nobody looks at before
+/// the handle is gone is [reported](crate::Failure), once.
 ///
 /// # Cancellation
 /// Dropping a future that awaits the task does not touch the task. [`Task::cancel`] does: the task's future is
@@ -63,6 +64,8 @@ impl<T> Task<T> {
     ///
     /// The request is delivered at the await point where the task stands; code that runs at this moment goes on to
     /// its next await. If the task finishes first, its value wins. Await the task to wait for its real end.
+    ///
+    /// Who cancels a task that has failed has seen that it ended: the failure is not [reported](crate::Failure) then.
     #[allow(clippy::must_use_candidate)] // asking is what people do it for
     pub fn cancel(&self) -> bool {
         self.raw.cancel()
@@ -159,7 +162,7 @@ impl<T> Drop for Task<T> {
     #[inline]
     fn drop(&mut self) {
         if self.raw.header().state.has_waiter() && context::adopt(|| Orphan(self.raw.clone())) {
-            self.raw.cancel();
+            self.raw.end();
             return; // the orphan is the handle now
         }
         // SAFETY: we are the handle, and go away.
@@ -266,8 +269,23 @@ impl TaskRef {
                 true
             }
             Cancel::Requested => true,
-            Cancel::Finished => false,
+            Cancel::Finished => {
+                self.header().look_away();
+                false
+            }
         }
+    }
+
+    /// As [`cancel`](Self::cancel), for a runtime that ends: a failure that nobody has seen yet is told all the same.
+    pub(crate) fn end(&self) {
+        if self.header().state.cancel() == Cancel::Submit {
+            // SAFETY: as in `cancel`.
+            unsafe { submit(self.0) };
+        }
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.header().origin()
     }
 
     /// True once it has ended.

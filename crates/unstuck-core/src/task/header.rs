@@ -11,12 +11,14 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use super::TaskRef;
 use super::extra::Extras;
 use super::registry::{Filed, Registry};
 use super::state::{Pause, Start, State};
 use super::waker;
 use crate::context;
 use crate::error::{JoinError, Origin};
+use crate::failure::FailureSink;
 use crate::job::contain;
 use crate::sync::UnsafeCell;
 
@@ -34,6 +36,11 @@ pub(crate) trait Home: Send + Sync {
 
     /// The tasks that live here.
     fn registry(&self) -> &Registry;
+
+    /// Where failures are told that nobody looks at; stderr if nowhere.
+    fn failure_sink(&self) -> Option<FailureSink> {
+        None
+    }
 
     /// The registry has been closed and its last task has left.
     fn drained(&self);
@@ -326,7 +333,10 @@ unsafe fn take<F: Future>(ptr: NonNull<Header>, to: *mut ()) {
     let stage = cell.stage.with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Taken) });
     let outcome = match stage {
         Stage::Value(value) => Ok(value),
-        Stage::Panicked(payload) => Err(JoinError::panicked(cell.header.origin(), payload)),
+        Stage::Panicked(payload) => {
+            cell.header.look_away();
+            Err(JoinError::panicked(cell.header.origin(), payload))
+        }
         Stage::Cancelled => Err(JoinError::cancelled(cell.header.origin())),
         Stage::Refused => Err(JoinError::rejected(
             cell.header.origin(),
@@ -341,8 +351,14 @@ unsafe fn take<F: Future>(ptr: NonNull<Header>, to: *mut ()) {
 unsafe fn discard<F: Future>(ptr: NonNull<Header>) {
     // SAFETY: as in `take`.
     let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
-    // SAFETY: the caller owns the outcome (rule 2).
-    contain("a task's result", || cell.stage.with_mut(|stage| unsafe { *stage = Stage::Taken }));
+    contain("a task's result", || {
+        // SAFETY: the caller owns the outcome (rule 2).
+        match cell.stage.with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Taken) }) {
+            // SAFETY: whoever owns the outcome holds a reference.
+            Stage::Panicked(payload) => unsafe { TaskRef::to_running(ptr) }.tell_failure(payload),
+            other => drop(other),
+        }
+    });
 }
 
 unsafe fn free<F: Future>(ptr: NonNull<Header>) {
@@ -392,6 +408,9 @@ impl<F: Future> Cell<F> {
         let _ = self.drop_future();
         // SAFETY: the caller runs the task, and only threads of its home do, which keep it alive (rule 1).
         let home = unsafe { self.header.home() };
+        if matches!(outcome, Stage::Panicked(_)) {
+            self.header.note_failure(home);
+        }
         // SAFETY: every task that runs is in its home's registry; we are finishing it.
         if unsafe { home.registry().remove(NonNull::from(&self.header)) } {
             home.drained();

@@ -9,6 +9,7 @@ mod header;
 mod numbers;
 mod registry;
 mod state;
+mod unseen;
 mod waker;
 
 #[cfg(all(test, unstuck_loom))]

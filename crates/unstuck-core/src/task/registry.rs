@@ -214,6 +214,11 @@ impl Registry {
         }
     }
 
+    /// True once it refuses tasks.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shards.iter().all(|shard| shard.lock().closed)
+    }
+
     /// True if there is no task in it. Meant for a closed registry; before, a block being filled counts.
     pub(crate) fn is_empty(&self) -> bool {
         self.shards.iter().all(|shard| shard.lock().blocks.is_empty())

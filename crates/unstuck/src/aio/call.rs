@@ -1,9 +1,12 @@
 //! Plain functions called by the loop: `call_soon`, `call_later`, `call_at`.
 //!
 //! A call is a small task, so it takes its turn in the same queue as every task, first in first out on the
-//! single-threaded loop, and a panic in it stops nothing else.
+//! single-threaded loop. Nobody can await its value, so a panic in it stops nothing else, and the runtime's exception
+//! handler is told at once.
 
-use unstuck_core::{Task, TaskId};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+
+use unstuck_core::{Failure, Task, TaskId};
 use unstuck_time::{Instant, sleep_until};
 
 use crate::runtime::Handle;
@@ -34,13 +37,26 @@ impl CallHandle {
 
 #[track_caller]
 pub(crate) fn soon(handle: &Handle, f: impl FnOnce() + Send + 'static) -> CallHandle {
-    CallHandle(handle.spawn_named(Some("call_soon".into()), async move { f() }))
+    let place = Location::caller();
+    CallHandle(handle.spawn_named(Some("call_soon".into()), async move { call("call_soon", place, f) }))
 }
 
 #[track_caller]
 pub(crate) fn at(handle: &Handle, when: Instant, f: impl FnOnce() + Send + 'static) -> CallHandle {
+    let place = Location::caller();
     CallHandle(handle.spawn_named(Some("call_at".into()), async move {
         sleep_until(when).await;
-        f();
+        call("call_at", place, f);
     }))
+}
+
+/// Calls `f`, which `place` asked for; a panic goes to the exception handler of this thread's runtime.
+pub(crate) fn call(name: &str, place: &'static Location<'static>, f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        let failure = Failure::of_call(name.into(), place, payload);
+        match Handle::try_current() {
+            Some(handle) => handle.stack().failures.tell(&failure),
+            None => failure.tell(None),
+        }
+    }
 }

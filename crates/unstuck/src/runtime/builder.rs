@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use unstuck_core::guard::{GuardConfig, Sink, StallPolicy, StallReport};
-use unstuck_core::{Config, Hook, LocalLoop, Scheduler};
+use unstuck_core::{Config, Failure, FailureSink, Hook, LocalLoop, Scheduler};
 
 use super::event_loop::EventLoop;
+use super::failures::Failures;
 use super::stack::{self, EnterGuard, Stack};
 use super::{Handle, Runtime};
 
@@ -37,6 +38,7 @@ pub struct Builder {
     slow_step: Duration,
     on_start: Option<Hook>,
     on_stop: Option<Hook>,
+    exception_handler: Option<FailureSink>,
 }
 
 /// Rescheduling a thousand threads is the kernel's business, but more workers than this are surely a mistake.
@@ -61,6 +63,7 @@ impl Builder {
             slow_step: SLOW_STEP,
             on_start: None,
             on_stop: None,
+            exception_handler: None,
         }
     }
 
@@ -198,6 +201,34 @@ impl Builder {
         self
     }
 
+    /// Called with each [`Failure`] that nobody would see otherwise: asyncio's exception handler.
+    ///
+    /// That is a task that panicked and whose handle is gone before anybody looked at its result, a plain function that
+    /// panicked when the loop called it ([`Handle::call_soon`]), and a task that is destroyed while it is pending
+    /// ([`EventLoop::close`]). Unless set, such a failure is one line on stderr.
+    ///
+    /// It is called where the failure is found: on a worker, or where the task's handle is dropped. So it should be
+    /// quick, and must not wait. A panic in it is said on stderr and survived.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (tell, told) = mpsc::channel();
+    /// let runtime = unstuck::Runtime::builder()
+    ///     .exception_handler(move |failure| tell.send(failure.to_string()).unwrap())
+    ///     .build()?;
+    /// runtime.spawn(async { panic!("no such table") }).detach();
+    /// assert!(told.recv().unwrap().contains("panicked: no such table, and nobody looked"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn exception_handler(mut self, f: impl Fn(&Failure) + Send + Sync + 'static) -> Self {
+        self.exception_handler = Some(Arc::new(f));
+        self
+    }
+
     /// Switches [debug mode](crate::debug) on or off. It beats the environment, and holds for the whole process.
     #[must_use]
     pub fn debug(self, on: bool) -> Self {
@@ -217,8 +248,10 @@ impl Builder {
         // The scheduler keeps its configuration, for threads it makes later: a weak reference breaks the circle.
         let around: Arc<OnceLock<Weak<Stack>>> = Arc::default();
         let entered = around.clone();
+        let failures = Failures::new(self.exception_handler.clone());
         let config = Config {
             guard: self.guard(),
+            on_failure: Some(failures.sink()),
             workers: self.worker_threads,
             name: self.thread_name.clone(),
             stack_size: self.thread_stack_size,
@@ -232,7 +265,7 @@ impl Builder {
             })),
         };
         let scheduler = Scheduler::new(&config, Box::new(driver));
-        let handle = Stack::assemble(&self, scheduler.handle(), time, None)?;
+        let handle = Stack::assemble(&self, scheduler.handle(), time, None, failures)?;
         let _ = around.set(handle.downgrade());
         scheduler.start()?;
         Ok(Runtime::new_from(scheduler, handle))
@@ -248,11 +281,12 @@ impl Builder {
         self.check()?;
         let driver = stack::driver(&self);
         let time = driver.handle();
-        let mut core = LocalLoop::new(Box::new(driver));
+        let failures = Failures::new(self.exception_handler.clone());
+        let mut core = LocalLoop::telling(Box::new(driver), Some(failures.sink()));
         if self.watches_steps() {
             core.watch(&self.thread_name, self.slow_step, self.sink())?;
         }
-        let handle = Stack::assemble(&self, core.handle(), time, Some(core.stopper()))?;
+        let handle = Stack::assemble(&self, core.handle(), time, Some(core.stopper()), failures)?;
         Ok(EventLoop::from_parts(core, handle))
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 
-use unstuck_core::{Context, LocalLoop, Task};
+use unstuck_core::{Context, Failure, LocalLoop, Task};
 
 use super::{EnterGuard, Handle};
 
@@ -36,8 +36,8 @@ use super::{EnterGuard, Handle};
 ///
 /// # How it ends
 /// Unlike [`run_single`](crate::run_single), neither [`run_until_complete`](Self::run_until_complete) nor
-/// [`close`](Self::close) lets pending tasks clean up: `close` drops them where they stand and says so on stderr, as
-/// asyncio does ("Task was destroyed but it is pending").
+/// [`close`](Self::close) lets pending tasks clean up: `close` drops them where they stand and tells the
+/// [exception handler](crate::Builder::exception_handler), as asyncio does ("Task was destroyed but it is pending").
 pub struct EventLoop {
     core: LocalLoop,
     handle: Handle,
@@ -138,14 +138,7 @@ impl Drop for EventLoop {
         }
         if !std::thread::panicking() {
             for task in self.handle.tasks() {
-                let place = task.place();
-                eprintln!(
-                    "unstuck: task '{}' (from {}:{}) was destroyed while it was pending: await it, cancel it, or use \
-                     run_single(..), which does both",
-                    task.name(),
-                    place.file(),
-                    place.line()
-                );
+                self.handle.stack().failures.tell(&Failure::destroyed(task));
             }
         }
         self.end();

@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use unstuck_core::{Context, JobHandle, Task, TaskRef};
+use unstuck_core::{Context, Failure, JobHandle, Task, TaskRef};
 use unstuck_time::Instant;
 
 use super::stack::{self, EnterGuard, Stack};
@@ -133,6 +133,12 @@ impl Handle {
         if let Some(stopper) = &self.0.stopper {
             stopper.stop();
         }
+    }
+
+    /// From now on `f` is told of each [`Failure`] that nobody would see otherwise: asyncio's
+    /// `loop.set_exception_handler`. See [`Builder::exception_handler`](crate::Builder::exception_handler).
+    pub fn set_exception_handler(&self, f: impl Fn(&Failure) + Send + Sync + 'static) {
+        self.0.failures.set(Arc::new(f));
     }
 
     /// The runtime's clock: the time that timers use, virtual when paused.

@@ -2,6 +2,7 @@
 
 mod builder;
 mod event_loop;
+mod failures;
 mod handle;
 pub(crate) mod stack;
 

@@ -17,6 +17,7 @@ use unstuck_cpu::CpuPool;
 use unstuck_time::{Clock, Instant, TimeDriver, TimeHandle};
 
 use super::builder::Builder;
+use super::failures::Failures;
 use super::handle::Handle;
 
 /// Everything that belongs to one runtime, whoever runs its tasks.
@@ -29,6 +30,7 @@ pub(crate) struct Stack {
     pub(crate) stopper: Option<unstuck_core::Stopper>,
     /// Short calls of `to_thread` run on the worker that makes them (offload/adaptive.rs).
     pub(crate) adaptive: bool,
+    pub(crate) failures: Failures,
 }
 
 /// The driver at the bottom and the timers around it.
@@ -44,6 +46,7 @@ impl Stack {
         core: unstuck_core::Handle,
         time: TimeHandle,
         stopper: Option<unstuck_core::Stopper>,
+        failures: Failures,
     ) -> io::Result<Handle> {
         // The pool's threads enter the runtime, which owns the pool: a weak reference breaks the circle.
         let myself: Arc<OnceLock<Weak<Stack>>> = Arc::default();
@@ -84,6 +87,7 @@ impl Stack {
             cpu: cpu.build_lazy()?,
             adaptive: builder.is_adaptive() && stopper.is_none(),
             stopper,
+            failures,
         });
         let _ = myself.set(Arc::downgrade(&stack));
         Ok(Handle::new(stack))
