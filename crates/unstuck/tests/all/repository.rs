@@ -46,19 +46,36 @@ fn sources(folder: &str) -> Vec<Source> {
     let root = root();
     let mut found = Vec::new();
     for entry in fs::read_dir(root.join("crates")).unwrap() {
-        collect(&root, &entry.unwrap().path().join(folder), &mut found);
+        collect(&root, &entry.unwrap().path().join(folder), "rs", &mut found);
     }
     assert!(found.len() > 3, "{folder}: {} files", found.len());
     found
 }
 
-fn collect(root: &Path, folder: &Path, found: &mut Vec<Source>) {
+/// Every page that people read: the book, the READMEs, what stands at the top.
+fn pages() -> Vec<Source> {
+    let root = root();
+    let mut found = Vec::new();
+    for folder in ["docs/src", "crates", "benches", "examples"] {
+        collect(&root, &root.join(folder), "md", &mut found);
+    }
+    for entry in fs::read_dir(&root).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push(Source { path: path.file_name().unwrap().to_str().unwrap().to_owned(), text });
+        }
+    }
+    found
+}
+
+fn collect(root: &Path, folder: &Path, kind: &str, found: &mut Vec<Source>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect(root, &path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            collect(root, &path, kind, found);
+        } else if path.extension().is_some_and(|extension| extension == kind) {
             let text = fs::read_to_string(&path).unwrap();
             let path = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
             found.push(Source { path, text });
@@ -195,6 +212,46 @@ fn nothing_is_left_to_be_done_later() {
         offences.extend(lines.map(|(number, line)| format!("{}:{number}: {}", source.path, line.trim())));
     }
     none("an issue is a better place than a comment:", &offences);
+}
+
+/// Where a page's links lead that stay in the repository, without the part behind `#`.
+fn links(page: &Source) -> impl Iterator<Item = (usize, &str)> {
+    page.lines().flat_map(|(number, line)| {
+        let targets = line.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        let targets = targets.map(|(target, _)| target.split('#').next().unwrap_or(target));
+        targets
+            .filter(|target| !target.is_empty() && !target.contains("://") && !target.contains(' '))
+            .map(move |target| (number, target))
+    })
+}
+
+#[test]
+fn every_link_between_the_pages_leads_somewhere() {
+    let root = root();
+    let mut offences = Vec::new();
+    let pages = pages();
+    let count = pages.iter().flat_map(links).count();
+    assert!(count > 50, "{count} links: are these the right pages?");
+    for page in &pages {
+        let folder = root.join(&page.path).parent().unwrap().to_owned();
+        let broken = links(page).filter(|(_, target)| !folder.join(target).exists());
+        offences.extend(broken.map(|(number, target)| format!("{}:{number}: {target}", page.path)));
+    }
+    none("a link must lead to a file that is here:", &offences);
+}
+
+#[test]
+fn every_chapter_is_in_the_books_contents() {
+    let pages = pages();
+    let contents = pages.iter().find(|page| page.path == "docs/src/SUMMARY.md").unwrap();
+    let mut offences = Vec::new();
+    for page in pages.iter().filter(|page| page.path.starts_with("docs/src/") && page.path != contents.path) {
+        let chapter = page.path.trim_start_matches("docs/src/");
+        if !links(contents).any(|(_, target)| target == chapter) {
+            offences.push(page.path.clone());
+        }
+    }
+    none("a chapter that SUMMARY.md does not name is in no book:", &offences);
 }
 
 /// The wall clock may be stepped by an hour at any time; the runtime must not even look at it.
