@@ -19,13 +19,12 @@ use std::panic::Location;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
 
 use crate::block_on::refuse_inside;
 use crate::context;
 use crate::driver::{Driver, Park, Unpark};
 use crate::failure::FailureSink;
-use crate::guard::{Behind, Lookout, NO_TASK, Reason, Sink};
+use crate::guard::{Behind, GuardConfig, Lookout, NO_TASK, Reason};
 use crate::handle::Handle;
 use crate::job::contain;
 use crate::metrics::Statistics;
@@ -96,15 +95,15 @@ impl LocalLoop {
         }
     }
 
-    /// Watches the loop from a thread of its own, as long as it lives: a step that takes longer than `slow` is told to
-    /// `sink` while it lasts, and counted.
+    /// Watches the loop from a thread of its own, as long as it lives: a step that takes longer than
+    /// `config`'s threshold is told to its sink while it lasts, and counted.
     ///
     /// Only told: the tasks of a single-threaded loop cannot move to another thread. A step costs two stores and a fence
     /// more.
     ///
     /// # Errors
     /// The system's, when the thread cannot be made.
-    pub fn watch(&mut self, name: &str, slow: Duration, sink: Option<Sink>) -> io::Result<()> {
+    pub fn watch(&mut self, name: &str, config: &GuardConfig) -> io::Result<()> {
         let shared = self.shared.clone();
         let tell = Box::new(move |task: Option<u64>| {
             let name = task.and_then(|task| shared.registry.find(task)).map(|task| task.name());
@@ -112,7 +111,7 @@ impl LocalLoop {
             let tasks = here + shared.remote.lock().len();
             (name, Behind { tasks, timers_waited: true })
         });
-        self.lookout = Some(Lookout::telling(name, slow, sink, Reason::SingleThreaded, tell)?);
+        self.lookout = Some(Lookout::telling(name, config, Reason::SingleThreaded, tell)?);
         Ok(())
     }
 

@@ -5,7 +5,8 @@
 //! own functions. So both ends are trimmed, and nothing in between: there a frame of the runtime explains how one function
 //! of theirs came to call another. If nothing would remain, nothing is trimmed.
 //!
-//! At the inner end std and C functions stay. `std::thread::sleep` or `read` is the answer to "doing what?".
+//! At the inner end std and C functions stay, but only the last few before somebody else's: `std::thread::sleep` or
+//! `Receiver::recv` is the answer to "doing what?", and the twelve functions that it calls are not.
 
 use std::borrow::Cow;
 use std::env;
@@ -50,8 +51,13 @@ pub fn render(frames: &[Frame]) -> String {
     text
 }
 
+/// Functions of std and C that are shown before the first one of somebody else.
+const KEPT: usize = 3;
+
 fn trimmed(frames: &[Frame]) -> &[Frame] {
     let Some(first) = frames.iter().position(|frame| !is_runtime(frame)) else { return frames };
+    let theirs = frames.iter().position(|frame| !is_runtime(frame) && !is_library(frame));
+    let first = theirs.map_or(first, |theirs| first.max(theirs.saturating_sub(KEPT)));
     match frames.iter().rposition(|frame| !is_runtime(frame) && !is_beginning(frame)) {
         Some(last) if last >= first => &frames[first..=last],
         _ => &frames[first..],
@@ -95,6 +101,24 @@ const BEGINNINGS_IN_C: &[&str] = &[
     "clone",
     "clone3",
 ];
+
+/// std's or the C library's.
+fn is_library(frame: &Frame) -> bool {
+    const LIBRARY: [&str; 3] = ["std", "core", "alloc"];
+    let path = path(frame);
+    let path = path.split(" as ").next().unwrap_or(&path).trim_start_matches(['<', '&']);
+    let path = path.trim_start_matches("mut ").trim_start_matches("dyn ");
+    match path.split_once("::") {
+        Some((package, _)) => LIBRARY.contains(&package),
+        // No path: C's, assembly, or a bare name of Rust's, which its file tells.
+        None => !frame.file.as_deref().is_some_and(|file| file.ends_with(".rs")) || is_parameter(path),
+    }
+}
+
+/// The `F` of `<F as core::ops::FnOnce<()>>::call_once`.
+fn is_parameter(path: &str) -> bool {
+    path.len() == 1
+}
 
 fn is_beginning(frame: &Frame) -> bool {
     let path = path(frame);

@@ -17,4 +17,6 @@
 //! # drop(runtime);
 //! ```
 
-pub use unstuck_core::guard::{Action, Behind, Call, Class, Helper, Reason, StallPolicy, StallReport};
+pub use unstuck_core::guard::{
+    Action, Backtrace, Behind, Call, Class, Helper, Reason, StallPolicy, StallReport,
+};

@@ -18,11 +18,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Beat, Behind, Class, Guard, GuardConfig, Look, Monitor, Place, Reason, Replacement, Sight, Sink,
-    StallPolicy, StallReport, ThreadProbe, Watched,
+    Address, AskForStack, Asked, Beat, Behind, Class, Guard, GuardConfig, Look, Monitor, Place, Reason,
+    Replacement, Sight, StallPolicy, StallReport, ThreadProbe, Watched,
 };
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread;
+use crate::task::TaskId;
 
 /// Ticks of the monitor while a poll may last.
 const TICKS: u32 = 10;
@@ -36,6 +37,8 @@ pub(crate) const NO_TASK: u64 = 0;
 /// Watches the polls of the thread that made it, until it is dropped.
 pub struct Lookout {
     seen: Arc<Seen>,
+    /// Makes a lookout stay on its thread, too.
+    _asked: Asked,
     monitor: Option<thread::JoinHandle<()>>,
 }
 
@@ -45,51 +48,49 @@ struct Seen {
     guard: Guard,
     over: AtomicBool,
     probe: Option<ThreadProbe>,
+    address: Address,
     thread: String,
     helpless: Reason,
     tell: Tell,
 }
 
 impl Lookout {
-    /// Reports polls that take longer than `slow`, for threads where nothing waits behind a poll.
+    /// Reports polls that take longer than `config`'s threshold, for threads where nothing waits behind a poll.
     ///
     /// # Errors
     /// The system's, when the monitor's thread cannot be made.
-    pub fn new(name: &str, slow: Duration, sink: Option<Sink>) -> io::Result<Self> {
+    pub fn new(name: &str, config: &GuardConfig) -> io::Result<Self> {
         let tell = Box::new(|_| (None, Behind::default()));
-        Self::telling(name, slow, sink, Reason::NothingWaited, tell)
+        Self::telling(name, config, Reason::NothingWaited, tell)
     }
 
     /// As `new`; says why nobody can help, and what `tell` knows.
     pub(crate) fn telling(
         name: &str,
-        slow: Duration,
-        sink: Option<Sink>,
+        config: &GuardConfig,
         helpless: Reason,
         tell: Tell,
     ) -> io::Result<Self> {
+        let asked = Asked::from_now_on(config.backtrace);
         let seen = Arc::new(Seen {
             beat: Beat::new(),
             guard: Guard::new(),
             over: AtomicBool::new(false),
             probe: ThreadProbe::of_this_thread(),
+            address: asked.address(),
             thread: thread::current().name().unwrap_or(name).to_owned(),
             helpless,
             tell,
         });
-        let config = GuardConfig {
-            policy: StallPolicy::Report,
-            threshold: slow,
-            report_after: slow,
-            on_stall: sink,
-            ..GuardConfig::default()
-        };
+        let slow = config.threshold;
+        let config = GuardConfig { policy: StallPolicy::Report, report_after: slow, ..config.clone() };
         let monitor = Monitor::ticking(slow / TICKS, seen.clone(), config, name);
         let thread = thread::Builder::new().name(format!("{name}-guard")).spawn(move || monitor.run())?;
-        Ok(Self { seen, monitor: Some(thread) })
+        Ok(Self { seen, _asked: asked, monitor: Some(thread) })
     }
 
     /// Calls `poll`, which polls the task with this number.
+    #[inline(never)] // a backtrace ends here
     pub(crate) fn around<R>(&self, task: u64, place: Place, poll: impl FnOnce() -> R) -> R {
         struct End<'a>(&'a Beat);
         impl Drop for End<'_> {
@@ -160,12 +161,18 @@ impl Watched for Arc<Seen> {
 
     fn describe(&self, _: usize, sight: Sight) -> StallReport {
         let mut report = StallReport::new(Class::Unknown, Duration::ZERO);
-        report.task = (sight.task != NO_TASK).then_some(sight.task);
-        (report.name, report.behind) = (self.tell)(report.task);
+        let task = (sight.task != NO_TASK).then_some(sight.task);
+        report.task = task.map(TaskId::new);
+        (report.name, report.behind) = (self.tell)(task);
         report.place = Some(sight.place);
         report.worker = self.thread.clone();
         report.call = self.probe.and_then(ThreadProbe::doing);
         report
+    }
+
+    fn stack(&self, _: usize, epoch: u64) -> AskForStack {
+        let seen = self.clone();
+        Box::new(move || seen.address.ask(|| seen.beat.is_at(epoch)))
     }
 
     fn guard(&self) -> &Guard {

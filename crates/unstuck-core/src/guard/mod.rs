@@ -11,6 +11,7 @@ mod models;
 mod monitor;
 mod probe;
 mod report;
+mod stack;
 #[cfg(all(test, not(any(unstuck_loom, unstuck_shuttle))))]
 mod tests;
 
@@ -21,7 +22,7 @@ use std::time::Duration;
 pub(crate) use beat::{Beat, Sight};
 pub(crate) use duty::Duty;
 pub(crate) use lookout::NO_TASK;
-pub(crate) use monitor::{Monitor, Place, Replacement, Watched};
+pub(crate) use monitor::{AskForStack, Monitor, Place, Replacement, Watched};
 pub(crate) use probe::{Look, ThreadProbe};
 
 pub use checkpoint::{Checkpoint, checkpoint};
@@ -29,6 +30,8 @@ pub use checkpoint::{Checkpoint, checkpoint};
 pub use lookout::Lookout;
 pub use probe::{Call, Class};
 pub use report::{Action, Behind, Helper, Reason, StallReport};
+pub use stack::Backtrace;
+pub(crate) use stack::{Address, Asked};
 
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use crate::sync::thread;
@@ -67,6 +70,8 @@ pub struct GuardConfig {
     pub max_rescue: Option<usize>,
     /// How long an added worker stays when it is not needed any more.
     pub keep_alive: Duration,
+    /// Whether a stuck thread is asked for its backtrace, by a signal.
+    pub backtrace: bool,
     /// Told of each report; it runs on a thread of its own.
     pub on_stall: Option<Sink>,
 }
@@ -79,6 +84,7 @@ impl Default for GuardConfig {
             report_after: Duration::from_millis(10),
             max_rescue: None,
             keep_alive: Duration::from_secs(10),
+            backtrace: true,
             on_stall: None,
         }
     }
@@ -103,6 +109,7 @@ impl fmt::Debug for GuardConfig {
             .field("report_after", &self.report_after)
             .field("max_rescue", &self.max_rescue)
             .field("keep_alive", &self.keep_alive)
+            .field("backtrace", &self.backtrace)
             .finish_non_exhaustive()
     }
 }

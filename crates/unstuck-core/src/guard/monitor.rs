@@ -24,11 +24,12 @@
 mod tests;
 
 use std::panic::Location;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::probe::{Look, SETTLED, classify, lived, process_was_stopped};
 use super::report::{Action, Behind, Helper, Reason, Reporter, Schedule, StallReport};
-use super::{Class, Guard, GuardConfig, Sight, StallPolicy};
+use super::{Backtrace, Class, Guard, GuardConfig, Sight, StallPolicy};
 use crate::sync::atomic::Ordering;
 use crate::sync::thread;
 
@@ -66,9 +67,14 @@ pub(crate) trait Watched {
     fn is_over(&self) -> bool;
     /// What a report says of the task and its thread.
     fn describe(&self, seat: usize, sight: Sight) -> StallReport;
+    /// Asks the seat's thread for its stack, as long as it is in that poll. Called on the reporter's thread.
+    fn stack(&self, seat: usize, epoch: u64) -> AskForStack;
     /// What workers and monitor share.
     fn guard(&self) -> &Guard;
 }
+
+/// Asks a thread for its stack; it may take a moment.
+pub(crate) type AskForStack = Box<dyn FnOnce() -> Backtrace + Send>;
 
 /// What came of the wish for another worker.
 #[must_use]
@@ -172,6 +178,8 @@ struct Stall {
     replaced: bool,
     behind: Behind,
     reports: Schedule,
+    /// Where its thread was when it was asked. Once for each stall: the signal may disturb what it is at.
+    stack: Arc<OnceLock<Backtrace>>,
 }
 
 /// The monitor's own state.
@@ -334,9 +342,23 @@ impl<W: Watched> Monitor<W> {
             report.behind.tasks += stall.behind.tasks;
             report.behind.timers_waited |= stall.behind.timers_waited;
             report.action = action;
-            let _ = reporter.report(move || report, now); // what is left out, the reporter counts
+            let (stack, ask) = (stall.stack.clone(), self.watched.stack(seat, sight.epoch));
+            let draft = move || StallReport { backtrace: once(&stack, ask), ..report };
+            let _ = reporter.report(draft, now); // what is left out, the reporter counts
         }
     }
+}
+
+/// The stack that is known, or else the answer of the thread.
+fn once(known: &OnceLock<Backtrace>, ask: AskForStack) -> Backtrace {
+    if let Some(known) = known.get() {
+        return known.clone();
+    }
+    let answer = ask();
+    if answer.is_taken() {
+        return known.get_or_init(|| answer).clone();
+    }
+    answer // perhaps next time
 }
 
 /// Sees to it that what waits behind the stuck poll is served by somebody else.
@@ -383,6 +405,7 @@ impl Stall {
             replaced: false,
             behind: Behind::default(),
             reports: Schedule::new(report_after),
+            stack: Arc::default(),
         }
     }
 }

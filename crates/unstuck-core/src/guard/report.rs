@@ -22,7 +22,9 @@ use std::time::Duration;
 
 pub(crate) use self::reporter::{Reporter, to_stderr};
 pub(crate) use self::schedule::Schedule;
+use super::Backtrace;
 use super::probe::{Call, Class};
+use crate::task::TaskId;
 
 /// A poll that did not come back, described while it is still stuck.
 ///
@@ -31,9 +33,9 @@ use super::probe::{Call, Class};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StallReport {
-    /// The number of the task that is being polled. None for a future that is no task, such as the one given to
+    /// The task that is being polled. None for a future that is no task, such as the one given to
     /// `block_on`.
-    pub task: Option<u64>,
+    pub task: Option<TaskId>,
     /// The task's name, if it was given one.
     pub name: Option<Arc<str>>,
     /// The place in the source that spawned it.
@@ -50,8 +52,8 @@ pub struct StallReport {
     pub behind: Behind,
     /// What was done about it.
     pub action: Action,
-    /// Where the stuck thread is, if its stack could be read. Several lines.
-    pub backtrace: Option<Arc<str>>,
+    /// Where the stuck thread was when it was asked for the first time, or why that is not known.
+    pub backtrace: Backtrace,
     /// Reports that were left out since the one before this.
     pub suppressed: u64,
 }
@@ -127,7 +129,7 @@ impl StallReport {
             lasted,
             behind: Behind::default(),
             action: Action::OnlyReported(Reason::NothingWaited),
-            backtrace: None,
+            backtrace: Backtrace::missing("nobody has asked"),
             suppressed: 0,
         }
     }
@@ -188,16 +190,13 @@ impl fmt::Display for StallReport {
         writeln!(f, "  behind it  {}", self.behind)?;
         writeln!(f, "  done       {}", self.action)?;
         write!(f, "  way out    {}", self.way_out())?;
-        match &self.backtrace {
-            None => {
-                f.write_str("\n  backtrace  none: it is turned off, or cannot be taken of this thread")?;
+        if self.backtrace.is_taken() {
+            f.write_str("\n  backtrace")?;
+            for line in self.backtrace.to_string().lines() {
+                write!(f, "\n  {line}")?;
             }
-            Some(backtrace) => {
-                f.write_str("\n  backtrace")?;
-                for line in backtrace.lines() {
-                    write!(f, "\n    {line}")?;
-                }
-            }
+        } else {
+            write!(f, "\n  backtrace  none: {}", self.backtrace)?;
         }
         match self.suppressed {
             0 => Ok(()),

@@ -30,7 +30,7 @@ pub(crate) use self::worker::Worker;
 use crate::context;
 use crate::driver::Driver;
 use crate::failure::FailureSink;
-use crate::guard::{Beat, Duty, Guard, GuardConfig, StallPolicy, ThreadProbe};
+use crate::guard::{Address, Beat, Duty, Guard, GuardConfig, StallPolicy, ThreadProbe};
 use crate::handle::Handle;
 use crate::metrics::Statistics;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -130,6 +130,8 @@ struct Remote {
     local: Mutex<Option<Local>>,
     /// The thread that sits here, as the kernel knows it.
     probe: Mutex<Option<ThreadProbe>>,
+    /// Whom to ask for that thread's stack.
+    address: Mutex<Address>,
     /// What the worker writes all the time, on a line of its own: a thief that looks at the queue should not take it
     /// away from its owner.
     pulse: CachePadded<Pulse>,
@@ -286,6 +288,7 @@ impl Remote {
             duty: Duty::new(working),
             local: Mutex::new(Some(local)),
             probe: Mutex::new(None),
+            address: Mutex::new(Address::nobody()),
             pulse: CachePadded::new(Pulse {
                 slot: Slot::new(),
                 beat: Beat::new(),

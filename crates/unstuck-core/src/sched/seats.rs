@@ -7,12 +7,14 @@ use std::time::Duration;
 use super::{Config, Hook, Remote, Shared, Worker};
 use crate::context;
 use crate::guard::{
-    Class, Guard, Look, Monitor, Place, Replacement, Sight, StallPolicy, StallReport, ThreadProbe, Watched,
+    Address, AskForStack, Asked, Class, Guard, Look, Monitor, Place, Replacement, Sight, StallPolicy,
+    StallReport, ThreadProbe, Watched,
 };
 use crate::handle::Handle;
 use crate::job::contain;
 use crate::sync::atomic::Ordering;
 use crate::sync::thread;
+use crate::task::TaskId;
 
 /// Starts a worker thread at a seat that is on duty.
 pub(super) fn start(shared: &Arc<Shared>, seat: usize) -> io::Result<thread::JoinHandle<()>> {
@@ -78,11 +80,14 @@ fn sit(shared: &Arc<Shared>, seat: usize) {
     let remote = &shared.remotes[seat];
     let Some(local) = remote.local.lock().take() else { return };
     remote.parker.bind();
+    let asked = Asked::from_now_on(shared.is_guarded() && shared.config.guard.backtrace);
+    *remote.address.lock() = asked.address();
     *remote.probe.lock() = ThreadProbe::of_this_thread();
     hook(shared.config.on_start.as_ref(), "on_thread_start");
     let local = Worker::new(shared.clone(), seat, local).work();
     hook(shared.config.on_stop.as_ref(), "on_thread_stop");
     *remote.probe.lock() = None;
+    *remote.address.lock() = Address::nobody();
     *remote.local.lock() = Some(local);
 }
 
@@ -204,12 +209,21 @@ impl Watched for Arc<Shared> {
 
     fn describe(&self, seat: usize, sight: Sight) -> StallReport {
         let mut report = StallReport::new(Class::Unknown, Duration::ZERO);
-        report.task = Some(sight.task);
+        report.task = Some(TaskId::new(sight.task));
         report.name = self.registry.find(sight.task).map(|task| task.name());
         report.place = Some(sight.place);
         report.worker = thread_name(&self.config, seat);
         report.call = (*self.remotes[seat].probe.lock()).and_then(ThreadProbe::doing);
         report
+    }
+
+    fn stack(&self, seat: usize, epoch: u64) -> AskForStack {
+        let shared = self.clone();
+        Box::new(move || {
+            let Remote { address, pulse, .. } = &*shared.remotes[seat];
+            let address = address.lock().clone();
+            address.ask(|| pulse.beat.is_at(epoch))
+        })
     }
 
     fn guard(&self) -> &Guard {

@@ -237,6 +237,13 @@ unsafe impl Sync for TaskRef {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(pub(super) u64);
 
+impl TaskId {
+    /// The task with this number.
+    pub(crate) fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 impl TaskRef {
     /// # Safety
     /// The caller owns a reference, which goes to the result.

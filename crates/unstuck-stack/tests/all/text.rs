@@ -43,6 +43,24 @@ fn what_the_thread_waits_in_is_shown() {
 }
 
 #[test]
+fn of_what_std_calls_in_turn_only_the_last_few_are_shown() {
+    let stack = [
+        "syscall",
+        "std::sys::pal::unix::futex::futex_wait",
+        "<std::thread::thread::Thread>::park_timeout",
+        "std::sync::mpmc::list::Channel<T>::recv",
+        "std::sync::mpmc::Receiver<T>::recv",
+        "std::sync::mpsc::Receiver<T>::recv",
+        "shop::checkout",
+        "std::panicking::catch_unwind",
+        "shop::main",
+        "unstuck_core::run",
+    ];
+    assert_eq!(shown(&stack), stack[3..9]);
+    assert_eq!(shown(&stack[..6]), stack[..6], "nobody else is there");
+}
+
+#[test]
 fn users_own_implementations_of_the_runtimes_traits_are_theirs() {
     let stack = [
         "<shop::Driver as unstuck_core::driver::Driver>::park",

@@ -21,8 +21,8 @@ use crate::runtime::Builder;
 pub fn no_stalls<F: Future>(builder: Builder, test: F) -> F::Output {
     let stalls = Stalls::default();
     let runtime = stalls.told_by(builder).build().expect("the runtime could not be started");
-    let lookout =
-        Lookout::new("unstuck-test", limit(), Some(stalls.sink())).expect("the guard could not be started");
+    let config = GuardConfig { threshold: limit(), on_stall: Some(stalls.sink()), ..GuardConfig::default() };
+    let lookout = Lookout::new("unstuck-test", &config).expect("the guard could not be started");
     let value = runtime.run(lookout.watch(Location::caller(), test));
     drop(lookout); // the last report has been delivered now, as the runtime's have
     stalls.assert_none();

@@ -191,6 +191,19 @@ impl Builder {
         self
     }
 
+    /// Whether a report shows where the stuck thread is: true unless set, and the feature `backtrace` (on by default)
+    /// brings it.
+    ///
+    /// The thread is asked by one signal for each stall that is reported, SIGURG, and only if the program has no handler of its own
+    /// for that. The signal is not seen by most calls; but `poll`, `epoll_wait`, `nanosleep` and some others give `EINTR`. std's
+    /// functions try again then, as all code should. If some C library of yours does not, switch this off: reports still name
+    /// the task, its place and the system call. Linux on x86-64 and aarch64 only; elsewhere the report says so.
+    #[must_use]
+    pub fn stall_backtrace(mut self, on: bool) -> Self {
+        self.guard.backtrace = on;
+        self
+    }
+
     /// Called with each [report](StallReport) of a stall, on a thread of its own: at 10 ms, 40 ms, 160 ms … of a stall
     /// (on a single-threaded loop at 1, 4, 16 … times [`slow_step`](Self::slow_step)), and no more than 30 a minute. A panic in it is said on stderr and survived.
     ///
@@ -284,7 +297,8 @@ impl Builder {
         let failures = Failures::new(self.exception_handler.clone());
         let mut core = LocalLoop::telling(Box::new(driver), Some(failures.sink()));
         if self.watches_steps() {
-            core.watch(&self.thread_name, self.slow_step, self.sink())?;
+            let config = GuardConfig { threshold: self.slow_step, ..self.guard() };
+            core.watch(&self.thread_name, &config)?;
         }
         let handle = Stack::assemble(&self, core.handle(), time, Some(core.stopper()), failures)?;
         Ok(EventLoop::from_parts(core, handle))

@@ -5,6 +5,7 @@
 //! | `faults` | faults and bad input: what must happen when something goes wrong; the list is in `faults/README.md` |
 //! | `asyncio` | asyncio's promises, each on the single-threaded loop (exact order) and on the multi-threaded runtime |
 //! | `offload` | calls that wait and calls that compute: what the pools owe, and short calls that stay |
+//! | `backtraces` | a report shows which function is stuck |
 //! | `macros` | the attributes as a user writes them |
 //! | `paused` | the virtual clock on several threads: it jumps only when nothing can run |
 //! | `quiet` | an idle runtime does not wake up |
@@ -17,6 +18,7 @@
 //! process run in one of their own ([`support::alone`]).
 
 mod asyncio;
+mod backtraces;
 mod faults;
 mod macros;
 mod offload;

@@ -7,12 +7,17 @@ use std::time::Instant;
 use super::*;
 use crate::LocalLoop;
 use crate::driver::ThreadDriver;
-use crate::guard::Action;
+use crate::guard::{Action, Sink};
 
 /// What has not come after this long never will.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const SLOW: Duration = Duration::from_millis(5);
+
+/// What is slow, and whom to tell.
+fn config(threshold: Duration, on_stall: Option<Sink>) -> GuardConfig {
+    GuardConfig { threshold, on_stall, ..GuardConfig::default() }
+}
 
 /// A sink that is a channel.
 fn sink() -> (Sink, Receiver<StallReport>) {
@@ -24,7 +29,7 @@ fn sink() -> (Sink, Receiver<StallReport>) {
 fn watched_loop() -> (LocalLoop, Receiver<StallReport>) {
     let mut local = LocalLoop::new(Box::new(ThreadDriver::new()));
     let (sink, told) = sink();
-    local.watch("watched", SLOW, Some(sink)).unwrap();
+    local.watch("watched", &config(SLOW, Some(sink))).unwrap();
     (local, told)
 }
 
@@ -61,7 +66,7 @@ fn a_step_of_the_main_future_is_reported_as_no_task() {
 
 #[test]
 fn a_step_that_panics_is_over() {
-    let lookout = Lookout::new("watched", SLOW, None).unwrap();
+    let lookout = Lookout::new("watched", &config(SLOW, None)).unwrap();
     let step = || lookout.around(1, Location::caller(), || panic!("as it should (this test wants that)"));
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)).unwrap_err();
     assert_eq!(lookout.seen.beat.look(), None);
@@ -69,7 +74,7 @@ fn a_step_that_panics_is_over() {
 
 #[test]
 fn the_monitor_sleeps_while_there_is_no_step() {
-    let lookout = Lookout::new("watched", SLOW, None).unwrap();
+    let lookout = Lookout::new("watched", &config(SLOW, None)).unwrap();
     lookout.around(1, Location::caller(), || ());
     let begun = Instant::now();
     while !lookout.seen.guard.asleep.load(Ordering::Relaxed) {
@@ -83,7 +88,7 @@ fn the_monitor_is_over_when_the_loop_is_dropped() {
     let mut local = LocalLoop::new(Box::new(ThreadDriver::new()));
     let (sink, told) = sink();
     // Would tick for the first time in an hour.
-    local.watch("watched", Duration::from_secs(36_000), Some(sink)).unwrap();
+    local.watch("watched", &config(Duration::from_secs(36_000), Some(sink))).unwrap();
     local.block_on(async {});
     drop(local);
     assert!(told.recv().is_err(), "who could still report?");
@@ -92,7 +97,7 @@ fn the_monitor_is_over_when_the_loop_is_dropped() {
 #[test]
 fn a_future_can_be_watched_on_any_thread() {
     let (sink, told) = sink();
-    let lookout = Lookout::new("watched", SLOW, Some(sink)).unwrap();
+    let lookout = Lookout::new("watched", &config(SLOW, Some(sink))).unwrap();
     let place = Location::caller();
     let future = async { told.recv_timeout(PATIENCE).unwrap() };
     let report = crate::block_on::wait("wait", lookout.watch(place, future));

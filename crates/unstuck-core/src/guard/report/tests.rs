@@ -18,7 +18,7 @@ const fn ms(n: u64) -> Duration {
 
 fn report() -> StallReport {
     StallReport {
-        task: Some(7),
+        task: Some(TaskId::new(7)),
         name: Some("reader".into()),
         place: Some(Location::caller()),
         worker: "app-1".into(),
@@ -27,7 +27,7 @@ fn report() -> StallReport {
         lasted: Duration::from_micros(52_300),
         behind: Behind { tasks: 3, timers_waited: true },
         action: Action::Rescued { moved: 3, by: Helper::RescueWorker },
-        backtrace: None,
+        backtrace: Backtrace::missing("it is turned off"),
         suppressed: 0,
     }
 }
@@ -43,20 +43,16 @@ fn a_report_names_the_culprit_and_the_way_out() {
   behind it  3 tasks, timers and sockets
   done       a rescue worker took over, 3 tasks moved
   way out    put the blocking call into unstuck::to_thread(..), and await that
-  backtrace  none: it is turned off, or cannot be taken of this thread",
+  backtrace  none: it is turned off",
         file!()
     );
     assert_eq!(report.to_string(), expected);
 }
 
 #[test]
-fn a_report_shows_the_backtrace_it_has_and_counts_what_was_left_out() {
-    let text =
-        StallReport { backtrace: Some("0: std::fs::read\n1: app::load".into()), suppressed: 41, ..report() }
-            .to_string();
-    assert!(text.contains("\n  backtrace\n    0: std::fs::read\n    1: app::load\n"), "{text}");
+fn a_report_counts_what_was_left_out() {
+    let text = StallReport { suppressed: 41, ..report() }.to_string();
     assert!(text.ends_with("\n  suppressed 41 reports before this one"), "{text}");
-    assert!(!text.contains("turned off"), "{text}");
 }
 
 #[test]
@@ -195,19 +191,24 @@ fn a_storm_after_a_calm_half_minute_makes_no_more_than_thirty_in_any_minute() {
     }
 }
 
-/// A sink that passes the reports' task numbers on.
+/// The number of the report's task.
+fn number(report: &StallReport) -> u64 {
+    report.task.expect("numbered").to_string().parse().expect("a number")
+}
+
+/// A sink that passes the tasks' numbers on.
 fn numbers() -> (Sink, Receiver<u64>) {
     let (tell, told) = mpsc::channel();
     let tell = Mutex::new(tell);
     let sink: Sink = Arc::new(move |report| {
-        tell.lock().send(report.task.expect("numbered")).expect("the test listens");
+        tell.lock().send(number(report)).expect("the test listens");
     });
     (sink, told)
 }
 
 /// Reports a stall of task `number`.
 fn send(reporter: &mut Reporter, number: u64) -> Sent {
-    let report = StallReport { task: Some(number), ..report() };
+    let report = StallReport { task: Some(TaskId::new(number)), ..report() };
     reporter.report(move || report, Instant::now())
 }
 
@@ -224,7 +225,7 @@ fn reports_come_in_order_on_a_thread_named_after_the_runtime() {
         assert_eq!(send(&mut reporter, number), Sent::Queued);
     }
     for number in 0..5 {
-        assert_eq!(told.recv(), Ok((Some(number), Some("app-reports".into()))));
+        assert_eq!(told.recv(), Ok((Some(TaskId::new(number)), Some("app-reports".into()))));
     }
 }
 
