@@ -89,6 +89,8 @@ impl Laboratory {
         copy(&sources().join("src"), &home.join("sound")); // who edits meanwhile does not disturb the hunt
         copy(&home.join("sound"), &member.join("src"));
         fs::copy(sources().join("Cargo.toml"), member.join("Cargo.toml")).expect("a manifest");
+        // Optional, and not used by any model; but the manifest names it.
+        copy(&root.join("crates/unstuck-stack"), &home.join("crates/unstuck-stack"));
         fs::copy(root.join("Cargo.lock"), home.join("Cargo.lock")).expect("a lock file");
         let workspace = fs::read_to_string(root.join("Cargo.toml")).expect("a workspace");
         let members = workspace.lines().find(|line| line.starts_with("members = ")).expect("it has members");

@@ -18,7 +18,7 @@
 //! not stuck any more, and its replacement works in its place: the count is the same. Tasks are not touched here: what
 //! lies in a lost worker's queue anyone may steal, and what it still finds there it hands over before it retires.
 
-use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU32, Ordering, fence};
 
 const EMPTY: u32 = 0;
 const WORKING: u32 = 1;
@@ -41,10 +41,13 @@ impl Duty {
         self.0.load(Ordering::Relaxed) == LOST // a hint; `retire` decides
     }
 
-    /// The monitor: this worker is stuck, and another works in its place.
+    /// The monitor: this worker is stuck, and another works in its place. Afterwards it looks whether the worker has come back
+    /// meanwhile, and if so calls it in its bed.
     #[must_use]
     pub(crate) fn mark_lost(&self) -> bool {
-        self.step(WORKING, LOST)
+        let marked = self.step(WORKING, LOST);
+        fence(Ordering::SeqCst); // pairs with S2 of `idle`: we see that it has come back, or it sees the mark before it lies down
+        marked
     }
 
     /// The worker: back from a long poll, and another does my work.

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Address, AskForStack, Asked, Beat, Behind, Class, Guard, GuardConfig, Look, Monitor, Place, Reason,
-    Replacement, Sight, StallPolicy, StallReport, ThreadProbe, Watched,
+    Address, AskForStack, Asked, Beat, Behind, Class, Guard, GuardConfig, Look, LookAtCrowd, Monitor, Place,
+    Reason, Replacement, Sight, StallPolicy, StallReport, ThreadProbe, Watched,
 };
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread;
@@ -139,6 +139,10 @@ impl Watched for Arc<Seen> {
         1
     }
 
+    fn workers(&self) -> usize {
+        1
+    }
+
     fn sight(&self, _: usize) -> Option<Sight> {
         self.beat.look()
     }
@@ -180,6 +184,10 @@ impl Watched for Arc<Seen> {
     }
 
     // What follows is for those that can be helped.
+
+    fn crowd(&self) -> LookAtCrowd {
+        Box::new(Vec::new)
+    }
 
     fn take_from(&self, _: usize, _: &dyn Fn(Place) -> bool) -> usize {
         0

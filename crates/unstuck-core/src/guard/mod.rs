@@ -22,7 +22,7 @@ use std::time::Duration;
 pub(crate) use beat::{Beat, Sight};
 pub(crate) use duty::Duty;
 pub(crate) use lookout::NO_TASK;
-pub(crate) use monitor::{AskForStack, Monitor, Place, Replacement, Watched};
+pub(crate) use monitor::{AskForStack, LookAtCrowd, Monitor, Place, Replacement, Watched};
 pub(crate) use probe::{Look, ThreadProbe};
 
 pub use checkpoint::{Checkpoint, checkpoint};
@@ -47,6 +47,19 @@ pub enum StallPolicy {
     /// Reports it, and lets another thread serve what waits behind it.
     #[default]
     Rescue,
+    /// As `Rescue`, and the program that waits in `block_on` or `run` panics with the report: for tests, and for programs in
+    /// which a poll that blocks is a bug to be found at once.
+    ///
+    /// Who waits is told while the poll is still stuck, so a poll that never comes back fails a test instead of hanging it.
+    /// A poll that waits for a CPU is not meant.
+    Panic,
+}
+
+impl StallPolicy {
+    /// Does somebody else work for a poll that is stuck?
+    pub(crate) fn rescues(self) -> bool {
+        matches!(self, Self::Rescue | Self::Panic)
+    }
 }
 
 /// Where reports go: called on a thread of its own, one report after the other.
@@ -93,11 +106,7 @@ impl Default for GuardConfig {
 impl GuardConfig {
     /// Workers that may be added beside `workers`.
     pub(crate) fn spare_seats(&self, workers: usize) -> usize {
-        if self.policy == StallPolicy::Rescue {
-            self.max_rescue.unwrap_or_else(|| (4 * workers).min(64))
-        } else {
-            0
-        }
+        if self.policy.rescues() { self.max_rescue.unwrap_or_else(|| (4 * workers).min(64)) } else { 0 }
     }
 }
 

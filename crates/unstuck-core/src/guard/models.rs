@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Beat, Duty, Guard};
 use crate::models::{Bell, model};
+use crate::sched::idle::{Idle, Sleep};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::thread;
 
@@ -128,6 +129,28 @@ fn a_worker_that_comes_back_while_it_is_replaced_leaves_one_at_work_and_loses_no
         }
         let working = seats.duties.iter().filter(|duty| duty.is_working()).count();
         assert_eq!((working, added <= 1), (1, true));
+    });
+}
+
+#[test]
+fn a_worker_that_comes_back_while_it_is_replaced_does_not_lie_down_unnoticed() {
+    model(|| {
+        let seat = Arc::new((Beat::new(), Duty::new(true), Idle::new(1)));
+        seat.0.begin(1, Location::caller());
+        let worker = {
+            let seat = seat.clone();
+            thread::spawn(move || {
+                let (beat, duty, idle) = &*seat;
+                beat.end();
+                // As `Worker::sleep` does: entered among the sleepers, then a last look.
+                idle.sleep(0, false, || false) == Sleep::Now { last: true } && !duty.is_lost()
+            })
+        };
+        let (beat, duty, _) = &*seat;
+        assert!(duty.mark_lost());
+        let is_called = !beat.is_at(1);
+        let lies = worker.join().unwrap();
+        assert!(is_called || !lies, "one worker too many sleeps, and nobody counts on it");
     });
 }
 

@@ -10,26 +10,23 @@
 //!  … for `report_after` × 1, 4, 16 ──► report
 //! ```
 //!
-//! # Suspects
-//!
-//! When a thousand tasks of one kind are spawned and each of them blocks, rescue alone is not enough: what was rescued
-//! would wait its turn behind hundreds that block as well. So the monitor remembers the places in the source whose tasks
-//! have stalled lately. Tasks from such a place, when they have to be moved, go to a queue of their own, which workers
-//! serve when there is nothing else to do (and now and then all the same, so that nobody starves).
-//!
 //! It ticks at half the threshold. A stall lasts as long as the ticks that saw it: when the monitor is itself late, the
 //! whole process was stopped or starved (SIGSTOP, a paused machine), and nobody is to blame for that.
 
 #[cfg(all(test, not(any(unstuck_loom, unstuck_shuttle))))]
 mod tests;
 
+mod suspects;
+
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::probe::{Look, SETTLED, classify, lived, process_was_stopped};
+use suspects::{Sorting, Suspects};
+
+use super::probe::{Look, SETTLED, TICK, classify, lived, process_was_stopped};
 use super::report::{Action, Behind, Helper, Reason, Reporter, Schedule, StallReport};
-use super::{Backtrace, Class, Guard, GuardConfig, Sight, StallPolicy};
+use super::{Backtrace, Class, Guard, GuardConfig, Sight};
 use crate::sync::atomic::Ordering;
 use crate::sync::thread;
 
@@ -37,6 +34,8 @@ use crate::sync::thread;
 pub(crate) trait Watched {
     /// How many seats there are, occupied or not.
     fn seats(&self) -> usize;
+    /// How many workers the runtime was asked to have.
+    fn workers(&self) -> usize;
     /// The poll going on at a seat.
     fn sight(&self, seat: usize) -> Option<Sight>;
     /// The clocks of a seat's thread.
@@ -67,6 +66,8 @@ pub(crate) trait Watched {
     fn is_over(&self) -> bool;
     /// What a report says of the task and its thread.
     fn describe(&self, seat: usize, sight: Sight) -> StallReport;
+    /// Looks what all stuck workers are at. Called on the reporter's thread.
+    fn crowd(&self) -> LookAtCrowd;
     /// Asks the seat's thread for its stack, as long as it is in that poll. Called on the reporter's thread.
     fn stack(&self, seat: usize, epoch: u64) -> AskForStack;
     /// What workers and monitor share.
@@ -75,6 +76,9 @@ pub(crate) trait Watched {
 
 /// Asks a thread for its stack; it may take a moment.
 pub(crate) type AskForStack = Box<dyn FnOnce() -> Backtrace + Send>;
+
+/// Counts the system calls that workers are stuck in.
+pub(crate) type LookAtCrowd = Box<dyn FnOnce() -> Vec<(String, usize)> + Send>;
 
 /// What came of the wish for another worker.
 #[must_use]
@@ -92,71 +96,18 @@ pub(crate) enum Replacement {
 /// quiet server.
 const LINGER: u32 = 8;
 
-/// Ticks from one look at polls that are stuck to the next, while everybody else sleeps.
+/// Ticks from the first look at polls that are stuck to the next, while everybody else sleeps …
 const DOZE: u32 = 16;
+
+/// … and it takes twice as long each time, until it is this often twice as long: 1.3 s at 2.5 ms a tick. What such a poll
+/// wakes finds its way without the monitor (a push wakes somebody); it only has to be reported again.
+const DEEPEST: u32 = 5;
 
 /// Ticks between two permissions to wake somebody for a slot.
 const REFILL: u32 = 4;
 
 /// A place in the source that spawns tasks.
 pub(crate) type Place = &'static Location<'static>;
-
-/// A place is suspect when its tasks have stalled this often …
-const SUSPICIOUS: u32 = 2;
-
-/// … and the last time no longer ago than this.
-const GRUDGE: Duration = Duration::from_secs(1);
-
-/// The places whose tasks stalled lately.
-#[derive(Default)]
-struct Suspects(Vec<(Place, u32, Instant)>);
-
-impl Suspects {
-    /// True if it is suspect now and was not before.
-    fn note(&mut self, place: Place, now: Instant) -> bool {
-        self.0.retain(|&(_, _, last)| now - last < GRUDGE);
-        match self.0.iter_mut().find(|(other, _, _)| *other == place) {
-            Some((_, stalls, last)) => {
-                (*stalls, *last) = (*stalls + 1, now);
-                *stalls == SUSPICIOUS
-            }
-            None => {
-                self.0.push((place, 1, now));
-                false
-            }
-        }
-    }
-
-    fn are_none(&self) -> bool {
-        self.0.iter().all(|&(_, stalls, _)| stalls < SUSPICIOUS)
-    }
-
-    fn contain(&self, place: Place, now: Instant) -> bool {
-        self.0
-            .iter()
-            .any(|&(other, stalls, last)| other == place && stalls >= SUSPICIOUS && now - last < GRUDGE)
-    }
-}
-
-/// When the tasks that nobody has taken are sorted: a look at each of them takes 45 ns, and there may be 100,000.
-#[derive(Default)]
-struct Sorting {
-    /// Ticks until the next time.
-    wait: u32,
-    /// Ticks from the last time to the next.
-    pause: u32,
-}
-
-/// The longest pause: with 100,000 tasks a tenth of the monitor's time.
-const LONGEST_PAUSE: u32 = 16;
-
-impl Sorting {
-    /// It found so many: twice as long a pause after it was for nothing.
-    fn found(&mut self, suspects: usize) {
-        self.pause = if suspects > 0 { 1 } else { (2 * self.pause).clamp(1, LONGEST_PAUSE) };
-        self.wait = self.pause;
-    }
-}
 
 /// One seat, as the monitor remembers it.
 #[derive(Default)]
@@ -193,8 +144,12 @@ pub(crate) struct Monitor<W> {
     sorting: Sorting,
     /// Polls that are stuck at present, as of the last tick.
     stuck: usize,
+    /// Those among them that use a CPU, and in whose place somebody works.
+    computing: usize,
     idle_ticks: u32,
     ticks: u32,
+    /// How often in a row it has dozed.
+    dozes: u32,
 }
 
 impl<W: Watched> Monitor<W> {
@@ -214,8 +169,10 @@ impl<W: Watched> Monitor<W> {
             suspects: Suspects::default(),
             sorting: Sorting::default(),
             stuck: 0,
+            computing: 0,
             idle_ticks: 0,
             ticks: 0,
+            dozes: 0,
             config,
         }
     }
@@ -228,9 +185,22 @@ impl<W: Watched> Monitor<W> {
             let Some(meant) = self.pause() else { continue };
             let now = Instant::now();
             if process_was_stopped(meant, now - before) {
-                self.watches.iter_mut().for_each(|watch| watch.stall = None);
+                self.begin_anew();
             }
             self.look_around(lived(meant, now - before), now);
+        }
+    }
+
+    /// The monitor was late, and perhaps the whole process stood still: what a poll has lasted so far is not held against it,
+    /// unless its thread has been computing all the time.
+    fn begin_anew(&mut self) {
+        for (seat, watch) in self.watches.iter_mut().enumerate() {
+            let Some(stall) = &mut watch.stall else { continue };
+            let look = self.watched.look(seat);
+            let ran = stall.first.zip(look).map(|((first, _), now)| now.ran_since(&first));
+            if ran.is_none_or(|ran| ran < self.config.threshold) {
+                (stall.lasted, stall.first) = (Duration::ZERO, None);
+            }
         }
     }
 
@@ -242,12 +212,14 @@ impl<W: Watched> Monitor<W> {
         }
         // Everybody sleeps, except for workers that have been replaced and are still stuck. Those are looked at now
         // and then: they are to be reported again, and may wake others.
-        let doze = self.watches.iter().any(|watch| watch.stall.is_some()).then_some(self.tick * DOZE);
+        let length = self.tick * (DOZE << self.dozes.min(DEEPEST));
+        let doze = self.watches.iter().any(|watch| watch.stall.is_some()).then_some(length);
+        self.dozes += 1;
         let watched = &self.watched;
         watched.guard().refill();
         let woken = watched.guard().fall_asleep(doze, || watched.all_asleep() && !watched.is_over());
         if woken {
-            self.idle_ticks = 0;
+            (self.idle_ticks, self.dozes) = (0, 0);
         }
         doze
     }
@@ -261,7 +233,8 @@ impl<W: Watched> Monitor<W> {
         self.idle_ticks = if self.watched.all_asleep() { self.idle_ticks.saturating_add(1) } else { 0 };
         self.sorting.wait = self.sorting.wait.saturating_sub(1);
         let stalls = self.watches.iter().filter_map(|watch| watch.stall.as_ref());
-        self.stuck = stalls.filter(|stall| stall.counted).count();
+        self.stuck = stalls.clone().filter(|stall| stall.counted).count();
+        self.computing = stalls.filter(|stall| stall.replaced && stall.wants_a_cpu()).count();
         for seat in 0..self.watches.len() {
             self.look_at(seat, lived, now);
         }
@@ -291,9 +264,14 @@ impl<W: Watched> Monitor<W> {
             }
             return;
         };
+        let ran = looked.map_or(Duration::ZERO, |look| look.ran_since(&first));
+        stall.lasted = stall.lasted.max(at + ran); // a monitor that is late misses ticks; the kernel does not
         if stall.lasted >= self.config.threshold {
             let wall = stall.lasted - at;
             stall.class = looked.map_or(Class::Unknown, |look| classify(&first, &look, wall));
+            if stall.class == Class::Descheduled && ran >= self.config.report_after + TICK {
+                stall.class = Class::CpuBound; // the machine is busy, but so is this poll
+            }
             stall.unsure = stall.class == Class::Unknown && looked.is_some() && wall < SETTLED;
             self.stuck(seat, sight, now);
         }
@@ -325,12 +303,16 @@ impl<W: Watched> Monitor<W> {
         }
         let action = match helpless {
             Some(reason) => Action::OnlyReported(reason),
-            None if self.config.policy == StallPolicy::Rescue => {
+            None if self.config.policy.rescues() => {
+                let replaced = stall.replaced;
                 let is_suspect = |place| self.suspects.contain(place, now);
                 if self.sorting.wait == 0 && !self.suspects.are_none() {
                     self.sorting.found(self.watched.sort(&is_suspect));
                 }
-                rescue(&self.watched, seat, stall, self.stuck, &is_suspect)
+                let room = self.computing < self.watched.workers();
+                let action = rescue(&self.watched, seat, stall, (self.stuck, room), &is_suspect);
+                self.computing += usize::from(!replaced && stall.replaced && stall.wants_a_cpu());
+                action
             }
             None => Action::OnlyReported(Reason::TurnedOff),
         };
@@ -343,7 +325,11 @@ impl<W: Watched> Monitor<W> {
             report.behind.timers_waited |= stall.behind.timers_waited;
             report.action = action;
             let (stack, ask) = (stall.stack.clone(), self.watched.stack(seat, sight.epoch));
-            let draft = move || StallReport { backtrace: once(&stack, ask), ..report };
+            let crowd = matches!(action, Action::Saturated { .. }).then(|| self.watched.crowd());
+            let draft = move || {
+                let crowd = crowd.map_or_else(Vec::new, |look| look());
+                StallReport { backtrace: once(&stack, ask), crowd, ..report }
+            };
             let _ = reporter.report(draft, now); // what is left out, the reporter counts
         }
     }
@@ -361,12 +347,13 @@ fn once(known: &OnceLock<Backtrace>, ask: AskForStack) -> Backtrace {
     answer // perhaps next time
 }
 
-/// Sees to it that what waits behind the stuck poll is served by somebody else.
+/// Sees to it that what waits behind the stuck poll is served by somebody else. `stuck` polls there are, and is there `room`
+/// for one more worker beside those that compute?
 fn rescue<W: Watched>(
     watched: &W,
     seat: usize,
     stall: &mut Stall,
-    stuck: usize,
+    (stuck, room): (usize, bool),
     is_suspect: &dyn Fn(Place) -> bool,
 ) -> Action {
     let moved = watched.take_from(seat, is_suspect);
@@ -376,6 +363,9 @@ fn rescue<W: Watched>(
     // Also if it was marked so late that it had begun this poll already, and if a pause made us forget the stall.
     stall.replaced |= watched.is_replaced(seat);
     if watched.has_work() && !watched.wake_sleeper() && !stall.replaced {
+        if stall.wants_a_cpu() && !room {
+            return Action::OnlyReported(Reason::Overloaded);
+        }
         match watched.replace(seat, stall.epoch) {
             Replacement::AtWork => stall.replaced = true,
             Replacement::NoSeat => return Action::Saturated { stuck },
@@ -394,6 +384,11 @@ fn rescue<W: Watched>(
 }
 
 impl Stall {
+    /// It computes: who works in its place has to share the CPU with it. Blocked ones cost none.
+    fn wants_a_cpu(&self) -> bool {
+        matches!(self.class, Class::CpuBound | Class::Descheduled)
+    }
+
     fn new(epoch: u64, report_after: Duration) -> Self {
         Self {
             epoch,

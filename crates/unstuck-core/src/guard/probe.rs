@@ -119,6 +119,17 @@ impl Standing {
 }
 
 impl Look {
+    /// A thread that wants a CPU, and has had and waited for one so long.
+    #[cfg(test)]
+    pub(crate) fn runnable(ran: Duration, waited: Duration) -> Self {
+        Self { ran, waited, turns: 1, standing: Standing::Runnable }
+    }
+
+    /// The time it has had a CPU since an earlier look, give or take a tick.
+    pub(crate) fn ran_since(&self, before: &Look) -> Duration {
+        self.ran.saturating_sub(before.ran)
+    }
+
     fn parse(schedstat: &str, standing: Standing) -> Option<Self> {
         let mut numbers = schedstat.split_ascii_whitespace().map(|number| number.parse::<u64>().ok());
         let mut next = || numbers.next().flatten();
@@ -160,7 +171,7 @@ impl fmt::Display for Class {
 }
 
 /// The longest a running thread's counters stand still: a tick at 100 Hz, the slowest that kernels are built with.
-const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// When two looks are this far apart, a runnable thread that stands still has no CPU. Before, [`classify`] may say
 /// "unknown" and mean "look again".
@@ -171,7 +182,7 @@ pub(crate) const SETTLED: Duration = Duration::from_millis(2 * TICK.as_millis() 
 /// Best over the whole stall, from the first look at the stuck poll to now: the counters move in steps of several
 /// milliseconds. `wall` is the [`lived`] time, so that a process that was stopped blames nobody.
 pub(crate) fn classify(before: &Look, after: &Look, wall: Duration) -> Class {
-    let ran = after.ran.saturating_sub(before.ran);
+    let ran = after.ran_since(before);
     // Added when a wait ends: the part of it before the first look is not ours.
     let waited = after.waited.saturating_sub(before.waited).min(wall.saturating_sub(ran));
     let rest = wall.saturating_sub(ran).saturating_sub(waited);

@@ -52,6 +52,9 @@ pub struct StallReport {
     pub behind: Behind,
     /// What was done about it.
     pub action: Action,
+    /// When there are too many ([`Action::Saturated`]): the system calls that workers are stuck in, and how many are in
+    /// each, the most first. Empty where the system does not say.
+    pub crowd: Vec<(String, usize)>,
     /// Where the stuck thread was when it was asked for the first time, or why that is not known.
     pub backtrace: Backtrace,
     /// Reports that were left out since the one before this.
@@ -129,6 +132,7 @@ impl StallReport {
             lasted,
             behind: Behind::default(),
             action: Action::OnlyReported(Reason::NothingWaited),
+            crowd: Vec::new(),
             backtrace: Backtrace::missing("nobody has asked"),
             suppressed: 0,
         }
@@ -189,6 +193,9 @@ impl fmt::Display for StallReport {
         writeln!(f, "  on thread  {}", Clean(&self.worker))?;
         writeln!(f, "  behind it  {}", self.behind)?;
         writeln!(f, "  done       {}", self.action)?;
+        if !self.crowd.is_empty() {
+            writeln!(f, "  stuck in   {}", Crowd(&self.crowd))?;
+        }
         write!(f, "  way out    {}", self.way_out())?;
         if self.backtrace.is_taken() {
             f.write_str("\n  backtrace")?;
@@ -234,6 +241,19 @@ impl fmt::Display for Doing<'_> {
             (Some(call), Class::Blocked) => write!(f, " in {call}"),
             _ => Ok(()),
         }
+    }
+}
+
+/// `futex (7), read (2)`.
+struct Crowd<'a>(&'a [(String, usize)]);
+
+impl fmt::Display for Crowd<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (call, workers)) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{} ({workers})", Clean(call))?;
+        }
+        Ok(())
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::{Config, Hook, Remote, Shared, Worker};
 use crate::context;
 use crate::guard::{
-    Address, AskForStack, Asked, Class, Guard, Look, Monitor, Place, Replacement, Sight, StallPolicy,
-    StallReport, ThreadProbe, Watched,
+    Address, AskForStack, Asked, Class, Guard, Look, LookAtCrowd, Monitor, Place, Replacement, Sight,
+    StallPolicy, StallReport, ThreadProbe, Watched,
 };
 use crate::handle::Handle;
 use crate::job::contain;
@@ -126,6 +126,10 @@ impl Watched for Arc<Shared> {
         self.remotes.len()
     }
 
+    fn workers(&self) -> usize {
+        self.config.workers
+    }
+
     fn sight(&self, seat: usize) -> Option<Sight> {
         self.remotes[seat].pulse.beat.look()
     }
@@ -193,7 +197,7 @@ impl Watched for Arc<Shared> {
             let marked = duty.mark_lost();
             debug_assert!(marked, "only the monitor marks, and once");
             if !pulse.beat.is_at(epoch) {
-                parker.unpark(&self.driver); // it may sleep already, and shall notice
+                parker.unpark(&self.driver); // it may lie in its bed already, and shall notice
             }
         }
         added
@@ -215,6 +219,22 @@ impl Watched for Arc<Shared> {
         report.worker = thread_name(&self.config, seat);
         report.call = (*self.remotes[seat].probe.lock()).and_then(ThreadProbe::doing);
         report
+    }
+
+    fn crowd(&self) -> LookAtCrowd {
+        let shared = self.clone();
+        Box::new(move || {
+            let mut calls: Vec<(String, usize)> = Vec::new();
+            for remote in shared.occupied().iter().filter(|remote| remote.pulse.beat.look().is_some()) {
+                let Some(call) = (*remote.probe.lock()).and_then(ThreadProbe::doing) else { continue };
+                match calls.iter_mut().find(|(name, _)| name == call.name()) {
+                    Some((_, workers)) => *workers += 1,
+                    None => calls.push((call.name().to_owned(), 1)),
+                }
+            }
+            calls.sort_by_key(|&(_, workers)| std::cmp::Reverse(workers));
+            calls
+        })
     }
 
     fn stack(&self, seat: usize, epoch: u64) -> AskForStack {

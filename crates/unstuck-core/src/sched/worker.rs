@@ -270,7 +270,8 @@ impl Worker {
             Sleep::Stay => true,
             Sleep::Now { last } => {
                 // The end of a nap may have swallowed the call that said it; nobody calls twice.
-                if !self.shared.is_drained() {
+                // And the mark of the guard: it sees that our poll is over, or we see that we have been replaced.
+                if !self.shared.is_drained() && !self.remote().duty.is_lost() {
                     self.count(&self.pulse().parks);
                     self.remote().parker.park(&self.shared.driver, last && self.shared.nobody_outside());
                 }

@@ -264,4 +264,11 @@ const LOOM: &[Mutant] = &[
         by: "",
         model: "guard::models::what_the_monitor_sees_of_a_poll_belongs_together",
     },
+    Mutant {
+        without: "the fence behind the mark of a lost worker",
+        file: "guard/duty.rs",
+        text: "fence(Ordering::SeqCst); // pairs with S2",
+        by: "// pairs with S2",
+        model: "guard::models::a_worker_that_comes_back_while_it_is_replaced_does_not_lie_down_unnoticed",
+    },
 ];

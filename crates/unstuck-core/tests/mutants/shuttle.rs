@@ -24,8 +24,8 @@ const SHUTTLE: &[Mutant] = &[
     Mutant {
         without: "the last look whether all is over before a worker sleeps",
         file: "sched/worker.rs",
-        text: "if !self.shared.is_drained() {\n                    self.count",
-        by: "if true {\n                    self.count",
+        text: "if !self.shared.is_drained() && !self.remote().duty.is_lost() {",
+        by: "if !self.remote().duty.is_lost() {",
         model: "sched::schedules::a_thief_of_petty_tasks_naps_and_hears_that_all_is_over",
     },
     Mutant {

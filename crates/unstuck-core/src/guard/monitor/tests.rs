@@ -4,11 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, mpsc};
 
 use super::*;
+use crate::guard::StallPolicy;
 
 const TICK: Duration = Duration::from_millis(2);
 const THRESHOLD: Duration = Duration::from_millis(4);
 
-/// A scheduler as the monitor sees it: whatever a test says. Its kernel tells nothing about threads.
+/// A scheduler as the monitor sees it: whatever a test says.
 struct Pretended {
     guard: Guard,
     sights: RefCell<Vec<Option<Sight>>>,
@@ -20,6 +21,8 @@ struct Pretended {
     driver_waits: Cell<bool>,
     answer: Cell<Replacement>,
     sorted: Cell<usize>,
+    /// What its kernel tells of every thread: nothing, unless set.
+    look: Cell<Option<Look>>,
 }
 
 impl Pretended {
@@ -34,6 +37,7 @@ impl Pretended {
             driver_waits: Cell::new(false),
             answer: Cell::new(Replacement::AtWork),
             sorted: Cell::new(0),
+            look: Cell::new(None),
         }
     }
 
@@ -41,6 +45,15 @@ impl Pretended {
     #[track_caller]
     fn polls(&self, seat: usize, epoch: u64) {
         self.sights.borrow_mut()[seat] = Some(Sight { epoch, task: 7, place: Location::caller() });
+    }
+
+    /// Every thread has had a CPU for this long, and waited for one for that.
+    fn ran(&self, ran: u64, waited: u64) {
+        self.look.set(Some(Look::runnable(Duration::from_millis(ran), Duration::from_millis(waited))));
+    }
+
+    fn stalls(&self) -> u64 {
+        self.guard.stalls.load(Ordering::Relaxed)
     }
 
     fn rescues(&self) -> u64 {
@@ -52,11 +65,14 @@ impl Watched for Pretended {
     fn seats(&self) -> usize {
         self.sights.borrow().len()
     }
+    fn workers(&self) -> usize {
+        2
+    }
     fn sight(&self, seat: usize) -> Option<Sight> {
         self.sights.borrow()[seat]
     }
     fn look(&self, _: usize) -> Option<Look> {
-        None
+        self.look.get()
     }
     fn take_from(&self, seat: usize, _: &dyn Fn(Place) -> bool) -> usize {
         std::mem::take(&mut self.behind.borrow_mut()[seat])
@@ -93,6 +109,9 @@ impl Watched for Pretended {
     }
     fn describe(&self, _: usize, _: Sight) -> StallReport {
         StallReport::new(Class::Unknown, Duration::ZERO)
+    }
+    fn crowd(&self) -> LookAtCrowd {
+        Box::new(|| vec![("read".into(), 1)])
     }
     fn stack(&self, _: usize, _: u64) -> AskForStack {
         Box::new(|| Backtrace::missing("it is only pretended"))
@@ -142,10 +161,10 @@ fn a_poll_is_stuck_when_the_same_one_was_there_for_the_threshold_and_not_before(
     assert_eq!(monitor.watched.rescues(), 0);
     ticks(&mut monitor, 1);
     assert_eq!(monitor.watched.rescues(), 1);
-    assert_eq!(monitor.watched.guard.stalls.load(Ordering::Relaxed), 1);
+    assert_eq!(monitor.watched.stalls(), 1);
     ticks(&mut monitor, 100);
     assert_eq!(monitor.watched.rescues(), 1);
-    assert_eq!(monitor.watched.guard.stalls.load(Ordering::Relaxed), 1);
+    assert_eq!(monitor.watched.stalls(), 1);
 }
 
 #[test]
@@ -155,7 +174,7 @@ fn a_worker_that_gets_on_is_never_stuck() {
         monitor.watched.polls(0, 2 * poll + 1);
         ticks(&mut monitor, 2);
     }
-    assert_eq!(monitor.watched.guard.stalls.load(Ordering::Relaxed), 0);
+    assert_eq!(monitor.watched.stalls(), 0);
 }
 
 #[test]
@@ -176,7 +195,7 @@ fn what_a_pause_of_the_process_made_the_monitor_forget_is_not_done_twice() {
     watched.polls(0, 1);
     let (mut monitor, _told) = monitor(watched, StallPolicy::Rescue);
     ticks(&mut monitor, 4);
-    monitor.watches.iter_mut().for_each(|watch| watch.stall = None); // as `run` does then
+    monitor.begin_anew(); // as `run` does then
     ticks(&mut monitor, 10);
     assert_eq!(monitor.watched.rescues(), 1);
 }
@@ -243,19 +262,87 @@ fn a_long_queue_is_sorted_when_there_is_a_new_suspect_and_ever_more_seldom_while
 }
 
 #[test]
-fn a_place_is_suspect_from_its_second_stall_until_it_has_been_good_for_a_while() {
-    let (here, there) = (place(), place());
-    let (mut suspects, now) = (Suspects::default(), Instant::now());
-    assert!(!suspects.note(here, now));
-    assert!(!suspects.contain(here, now) && suspects.are_none());
-    assert!(suspects.note(here, now) && !suspects.note(here, now));
-    assert!(suspects.contain(here, now) && !suspects.contain(there, now));
-    assert!(!suspects.contain(here, now + GRUDGE));
-    suspects.note(there, now + GRUDGE);
-    assert_eq!(suspects.0.len(), 1, "what is forgiven is forgotten");
+fn a_poll_that_computes_is_noticed_although_every_tick_is_as_late_as_if_the_process_had_been_stopped() {
+    let watched = Pretended::new(1);
+    watched.polls(0, 1);
+    let (mut monitor, told) = monitor(watched, StallPolicy::Rescue);
+    for late in 0..4 {
+        monitor.watched.ran(150 * late, 0);
+        monitor.begin_anew();
+        ticks(&mut monitor, 1);
+    }
+    assert_eq!((monitor.watched.stalls(), monitor.watched.rescues()), (1, 1));
+    assert_eq!(told.recv().unwrap().class, Class::CpuBound);
 }
 
-#[track_caller]
-fn place() -> Place {
-    Location::caller()
+#[test]
+fn a_poll_is_not_blamed_for_the_time_in_which_the_process_was_stopped() {
+    let watched = Pretended::new(1);
+    watched.polls(0, 1);
+    watched.ran(1, 0);
+    let (mut monitor, _told) = monitor(watched, StallPolicy::Rescue);
+    for _ in 0..20 {
+        ticks(&mut monitor, 2);
+        monitor.begin_anew();
+    }
+    assert_eq!(monitor.watched.stalls(), 0);
+}
+
+#[test]
+fn who_waits_for_a_cpu_most_of_the_time_is_blamed_all_the_same_once_it_has_used_one_for_long() {
+    let watched = Pretended::new(1);
+    watched.polls(0, 1);
+    watched.ran(0, 0);
+    let (mut monitor, told) = monitor(watched, StallPolicy::Rescue);
+    for tick in 0..100 {
+        let ran = tick * 2 / 5; // of five milliseconds it gets one
+        monitor.watched.ran(ran, 2 * tick - ran);
+        ticks(&mut monitor, 1);
+        assert!(ran > 10 || monitor.watched.stalls() == 0, "after {ran} ms of CPU time");
+    }
+    assert_eq!(monitor.watched.stalls(), 1);
+    assert_eq!(told.recv().unwrap().class, Class::CpuBound);
+}
+
+#[test]
+fn beside_as_many_polls_that_compute_as_there_are_workers_one_more_gets_nobody() {
+    let watched = Pretended::new(3);
+    (0..3).for_each(|seat| watched.polls(seat, 1));
+    let (mut monitor, told) = monitor(watched, StallPolicy::Rescue);
+    for tick in 0..10 {
+        monitor.watched.ran(2 * tick, 0);
+        ticks(&mut monitor, 1);
+    }
+    assert_eq!(monitor.watched.rescues(), 2, "for two workers");
+    let actions: Vec<_> = told.try_iter().map(|report| report.action).collect();
+    drop(monitor); // delivers them all
+    let actions: Vec<_> = actions.into_iter().chain(told.iter().map(|report| report.action)).collect();
+    let overloaded = Action::OnlyReported(Reason::Overloaded);
+    assert_eq!(actions.iter().filter(|&&action| action == overloaded).count(), 1, "{actions:?}");
+}
+
+#[test]
+fn a_report_that_no_more_workers_may_be_added_tells_what_those_are_stuck_in() {
+    let watched = Pretended::new(1);
+    watched.polls(0, 1);
+    watched.answer.set(Replacement::NoSeat);
+    let (mut monitor, told) = monitor(watched, StallPolicy::Rescue);
+    ticks(&mut monitor, 5);
+    let report = told.recv().unwrap();
+    assert!(report.to_string().contains("\n  stuck in   read (1)\n"), "{report}");
+}
+
+#[test]
+fn while_everybody_else_sleeps_it_looks_at_a_stuck_poll_ever_more_seldom() {
+    let watched = Pretended::new(1);
+    watched.sleeps.set(true);
+    let (mut monitor, _told) = monitor(watched, StallPolicy::Rescue);
+    monitor.watches[0].stall = Some(Stall::new(1, THRESHOLD));
+    monitor.idle_ticks = LINGER;
+    monitor.tick = Duration::from_micros(1);
+    let mut lengths: Vec<u32> = (0..8).map(|_| monitor.pause().unwrap().as_micros() as u32).collect();
+    assert_eq!(lengths[0], DOZE);
+    lengths.dedup();
+    assert_eq!(lengths.len() as u32, 1 + DEEPEST, "{lengths:?}");
+    assert!(lengths.windows(2).all(|two| two[1] == 2 * two[0]), "{lengths:?}");
 }

@@ -27,6 +27,7 @@ fn report() -> StallReport {
         lasted: Duration::from_micros(52_300),
         behind: Behind { tasks: 3, timers_waited: true },
         action: Action::Rescued { moved: 3, by: Helper::RescueWorker },
+        crowd: Vec::new(),
         backtrace: Backtrace::missing("it is turned off"),
         suppressed: 0,
     }
