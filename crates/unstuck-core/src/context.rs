@@ -182,6 +182,12 @@ pub(crate) fn wake_running(task: NonNull<Header>) -> bool {
     })
 }
 
+/// True if `task` is the one being polled on this thread.
+#[inline]
+pub(crate) fn is_running(task: NonNull<Header>) -> bool {
+    CONTEXT.with(|context| context.task.get() == Some(task))
+}
+
 /// The task being polled on this thread.
 pub fn current_task() -> Option<TaskRef> {
     let task = CONTEXT.with(|context| context.task.get())?;

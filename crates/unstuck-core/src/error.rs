@@ -27,6 +27,8 @@ enum Kind {
     Cancelled,
     Panicked(Box<dyn Any + Send + 'static>),
     Rejected(Cow<'static, str>),
+    /// A task awaited itself.
+    Endless,
     /// Lost in another process. A box, so that errors do not grow.
     Away(Box<Away>),
 }
@@ -80,6 +82,11 @@ impl JoinError {
         Self { kind: Kind::Rejected(why.into()), origin }
     }
 
+    /// It was awaited by itself.
+    pub(crate) fn endless(origin: Origin) -> Self {
+        Self { kind: Kind::Endless, origin }
+    }
+
     /// It was lost in another process, in the way that `away` tells.
     #[doc(hidden)]
     pub fn lost(origin: Origin, away: Away) -> Self {
@@ -96,13 +103,18 @@ impl JoinError {
         match &self.kind {
             Kind::Panicked(_) => true,
             Kind::Away(away) => away.is_panic(),
-            Kind::Cancelled | Kind::Rejected(_) => false,
+            Kind::Cancelled | Kind::Rejected(_) | Kind::Endless => false,
         }
     }
 
     /// True if it was refused before it could start: the runtime or pool had shut down, or a bounded queue was full.
     pub fn is_rejected(&self) -> bool {
         matches!(self.kind, Kind::Rejected(_))
+    }
+
+    /// True if a task awaited itself, which would have waited for ever. The task goes on.
+    pub fn is_deadlock(&self) -> bool {
+        matches!(self.kind, Kind::Endless)
     }
 
     /// The panic's payload, to hand to [`std::panic::resume_unwind`].
@@ -162,6 +174,9 @@ impl fmt::Display for JoinError {
             Kind::Cancelled => f.write_str(" was cancelled"),
             Kind::Rejected(why) => write!(f, " was rejected: {why}"),
             Kind::Panicked(payload) => write_panic(f, payload.as_ref()),
+            Kind::Endless => {
+                f.write_str(" awaits itself, and would wait for ever: let another task await it")
+            }
             Kind::Away(away) => write!(f, "{away}"),
         }
     }
@@ -202,6 +217,7 @@ impl fmt::Debug for Kind {
         match self {
             Kind::Cancelled => f.write_str("Cancelled"),
             Kind::Rejected(why) => write!(f, "Rejected({why:?})"),
+            Kind::Endless => f.write_str("Endless"),
             Kind::Panicked(payload) => write!(f, "Panicked({:?})", message(payload.as_ref()).unwrap_or("..")),
             Kind::Away(away) => away.fmt(f),
         }

@@ -64,6 +64,23 @@ impl Handle {
         context::with_worker(|worker| worker.is_some_and(|worker| worker.lives_at(home)))
     }
 
+    /// Spawns `future` and takes its first step here and now, up to its first suspension; as
+    /// [`spawn_named`](Self::spawn_named) where this thread runs no async code of that home.
+    #[track_caller]
+    pub fn spawn_eager<F>(&self, name: Option<Arc<str>>, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let place = Location::caller();
+        let ours = context::is_inside() && context::home().is_some_and(|home| home.is_same(self));
+        if !ours || !self.home.runs_here() {
+            return self.spawn_at(place, name, future).task();
+        }
+        // SAFETY: as in `spawn_at`; this thread runs async code of the home.
+        unsafe { task::spawn_eager(NonNull::from(&*self.home), future, Spawn { name, place }) }
+    }
+
     /// Spawns `future` on behalf of a caller at `place`.
     #[inline]
     pub(crate) fn spawn_at<F>(

@@ -46,7 +46,7 @@ pub use failure::{Failure, FailureKind, FailureSink};
 pub use guard::{Checkpoint, checkpoint};
 pub use handle::Handle;
 pub use job::{Executor, Job, JobHandle};
-pub use local::{LocalLoop, Stopper, spawn_local};
+pub use local::{LocalLoop, Stopper, spawn_local, spawn_local_as};
 pub use metrics::Statistics;
 pub use sched::{Around, Config, Hook, Scheduler};
 pub use task::{Orphan, Task, TaskId, TaskRef, cancel_inside};

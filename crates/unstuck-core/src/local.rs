@@ -17,6 +17,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::pin;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -30,7 +31,7 @@ use crate::job::contain;
 use crate::metrics::Statistics;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, thread};
-use crate::task::{Home, Registry, Runnable, Spawn, Spawned, Task};
+use crate::task::{self, Home, Registry, Runnable, Spawn, Spawned, Task};
 
 /// A single-threaded loop. It stays on the thread that made it, and so may run futures that are not `Send`.
 pub struct LocalLoop {
@@ -123,16 +124,18 @@ impl LocalLoop {
     /// Spawns a future that need not be `Send`.
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> Task<F::Output> {
-        self.spawn_local_at(Location::caller(), future).task()
+        self.spawn_local_at(future, Spawn { name: None, place: Location::caller() }).task()
     }
 
-    fn spawn_local_at<F: Future + 'static>(
-        &self,
-        place: &'static Location<'static>,
-        future: F,
-    ) -> Spawned<F::Output> {
+    fn spawn_local_at<F: Future + 'static>(&self, future: F, how: Spawn) -> Spawned<F::Output> {
         // SAFETY: a `LocalLoop` stays on its thread, which is this one, and runs its tasks there alone.
-        unsafe { self.handle().spawn_unchecked(future, Spawn { name: None, place }) }
+        unsafe { self.handle().spawn_unchecked(future, how) }
+    }
+
+    fn spawn_local_eager<F: Future + 'static>(&self, future: F, how: Spawn) -> Task<F::Output> {
+        let home: Arc<dyn Home> = self.shared.clone();
+        // SAFETY: as in `spawn_local_at`; this thread runs the loop, says `with_local`.
+        unsafe { task::spawn_eager(NonNull::from(&*home), future, how) }
     }
 
     /// Runs the loop until `future` is ready, and gives its value. Other tasks stay as they are then.
@@ -312,6 +315,10 @@ impl Shared {
 }
 
 impl Home for Shared {
+    fn runs_here(&self) -> bool {
+        context::with_local(|local| local.is_some_and(|local| std::ptr::eq(&*local.shared, self)))
+    }
+
     fn submit(&self, task: Runnable) {
         self.push(Entry::Task(task));
     }
@@ -361,10 +368,32 @@ impl Wake for Main {
 /// Panics when no single-threaded loop runs on this thread.
 #[track_caller]
 pub fn spawn_local<F: Future + 'static>(future: F) -> Task<F::Output> {
+    spawn_local_as(None, false, future)
+}
+
+/// The same, with a name if it has one; `eager`: its first step is taken here and now.
+///
+/// # Panics
+/// Panics when no single-threaded loop runs on this thread.
+#[track_caller]
+pub fn spawn_local_as<F: Future + 'static>(
+    name: Option<Arc<str>>,
+    eager: bool,
+    future: F,
+) -> Task<F::Output> {
     // Outside the closure: inside, the caller would be this file.
-    let place = Location::caller();
-    match context::with_local(|local| local.map(|local| local.spawn_local_at(place, future))) {
-        Some(spawned) => spawned.task(),
+    let how = Spawn { name, place: Location::caller() };
+    let spawned = context::with_local(|local| {
+        let local = local?;
+        Some(if eager {
+            Ok(local.spawn_local_eager(future, how))
+        } else {
+            Err(local.spawn_local_at(future, how))
+        })
+    });
+    match spawned {
+        Some(Ok(task)) => task,
+        Some(Err(spawned)) => spawned.task(),
         None => panic!(
             "spawn_local() needs a single-threaded loop on this thread: use EventLoop, run_single(..) or \
              #[unstuck::main(flavor = \"single\")], or spawn() if the future is Send"

@@ -87,6 +87,7 @@ pub fn all_tasks() -> Vec<TaskRef> {
 #[must_use = "nothing happens before spawn()"]
 pub struct Builder {
     name: Option<Arc<str>>,
+    eager: bool,
 }
 
 impl Builder {
@@ -101,6 +102,25 @@ impl Builder {
         self
     }
 
+    /// Runs the task's body at once, inside of `spawn`, up to its first suspension: asyncio's `eager_start`.
+    ///
+    /// The body runs as the task that it is: [`current`] gives it, and the [context variables](crate::contextvars) that it
+    /// sets are its own. If it never suspends, the task is done when `spawn` returns, without a trip through a queue.
+    ///
+    /// ```
+    /// # unstuck::run(async {
+    /// let cached = unstuck::task::Builder::new().eager(true).spawn(async { 42 });
+    /// assert!(cached.is_done());
+    /// # });
+    /// ```
+    ///
+    /// Only in async code of the same runtime; from elsewhere the task is queued as usual. Not for a body that computes or
+    /// blocks before it awaits: its creator waits meanwhile.
+    pub fn eager(mut self, eager: bool) -> Self {
+        self.eager = eager;
+        self
+    }
+
     /// Spawns it. See [`spawn`].
     ///
     /// # Panics
@@ -111,6 +131,20 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        Handle::current().spawn_named(self.name, future)
+        let handle = Handle::current();
+        if self.eager {
+            handle.stack().core.spawn_eager(self.name, future)
+        } else {
+            handle.spawn_named(self.name, future)
+        }
+    }
+
+    /// Spawns a future that need not be [`Send`], on the single-threaded loop of this thread. See [`spawn_local`].
+    ///
+    /// # Panics
+    /// Panics where no single-threaded loop runs.
+    #[track_caller]
+    pub fn spawn_local<F: Future + 'static>(self, future: F) -> Task<F::Output> {
+        unstuck_core::spawn_local_as(self.name, self.eager, future)
     }
 }

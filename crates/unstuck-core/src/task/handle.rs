@@ -30,7 +30,7 @@ use crate::{block_on, context, vars};
 ///
 /// # Errors
 /// Awaiting it gives [`JoinError`] when the task was cancelled, panicked, or was refused because its runtime has shut
-/// down.
+/// down; and when a task awaits itself, which would wait for ever.
 ///
 /// # Panics
 /// Polling it again after it gave its result panics.
@@ -148,6 +148,9 @@ impl<T> Future for Task<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let header = self.raw.header();
         if !header.state.is_complete() {
+            if context::is_running(self.raw.0) {
+                return Poll::Ready(Err(JoinError::endless(header.origin())));
+            }
             // SAFETY: we are the handle.
             if unsafe { header.set_waiter(cx.waker()) } {
                 return Poll::Pending;

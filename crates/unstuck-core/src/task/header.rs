@@ -34,6 +34,11 @@ pub(crate) trait Home: Send + Sync {
         self.submit(task);
     }
 
+    /// True if this thread, which runs async code of the home, may run its tasks.
+    fn runs_here(&self) -> bool {
+        true
+    }
+
     /// The tasks that live here.
     fn registry(&self) -> &Registry;
 
@@ -406,7 +411,8 @@ impl<F: Future> Cell<F> {
     unsafe fn finish(&self, outcome: Stage<F>) {
         // After a poll that gave a value or a panic the future is still there; a value outlives a destructor's panic.
         let _ = self.drop_future();
-        // SAFETY: the caller runs the task, and only threads of its home do, which keep it alive (rule 1).
+        // SAFETY: the caller runs the task, and only threads of its home do, which keep it alive (rule 1), and
+        // `spawn_eager`, whose caller does.
         let home = unsafe { self.header.home() };
         if matches!(outcome, Stage::Panicked(_)) {
             self.header.note_failure(home);

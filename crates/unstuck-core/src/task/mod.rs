@@ -61,7 +61,48 @@ impl<T> Spawned<T> {
 #[allow(unsafe_code)]
 #[inline]
 pub(crate) unsafe fn spawn<F: Future>(home: NonNull<dyn Home>, future: F, how: Spawn) -> Spawned<F::Output> {
-    let Spawn { name, place } = how;
+    // SAFETY: the caller's promise.
+    let (task, runnable, accepted) = unsafe { make(home, future, how) };
+    if !accepted {
+        return Spawned(task, Some(runnable));
+    }
+    // SAFETY: the caller keeps the home alive during this call.
+    unsafe { home.as_ref() }.submit_new(runnable);
+    Spawned(task, None)
+}
+
+/// As `spawn`, but the first step is taken here and now. Nothing may be borrowed or locked: it is the user's code.
+///
+/// # Safety
+/// As for `spawn`, and this thread may run tasks of the home.
+#[allow(unsafe_code)]
+pub(crate) unsafe fn spawn_eager<F: Future>(
+    home: NonNull<dyn Home>,
+    future: F,
+    how: Spawn,
+) -> Task<F::Output> {
+    // SAFETY: the caller's promise.
+    let (task, runnable, accepted) = unsafe { make(home, future, how) };
+    if !accepted {
+        runnable.refuse();
+    } else if let Some(again) = runnable.run() {
+        // SAFETY: the caller keeps the home alive during this call.
+        unsafe { home.as_ref() }.submit(again);
+    }
+    task
+}
+
+/// Makes a task and files it: its handle, its runnable, and whether the home has taken it.
+///
+/// # Safety
+/// As for `spawn`.
+#[allow(unsafe_code)]
+#[inline]
+unsafe fn make<F: Future>(
+    home: NonNull<dyn Home>,
+    future: F,
+    Spawn { name, place }: Spawn,
+) -> (Task<F::Output>, Runnable, bool) {
     let id = numbers::next_id();
     let header = if size_of::<F>() > LARGE {
         header::allocate(Box::pin(future), home, id, name, place)
@@ -77,10 +118,7 @@ pub(crate) unsafe fn spawn<F: Future>(home: NonNull<dyn Home>, future: F, how: S
     unsafe {
         let runnable = Runnable::new(header);
         let task = Task::from_raw(header);
-        if !home.as_ref().registry().insert(runnable.header()) {
-            return Spawned(task, Some(runnable));
-        }
-        home.as_ref().submit_new(runnable);
-        Spawned(task, None)
+        let accepted = home.as_ref().registry().insert(runnable.header());
+        (task, runnable, accepted)
     }
 }

@@ -31,6 +31,7 @@ mod calls;
 mod contextvars;
 mod debug;
 mod deferred;
+mod eager;
 mod failures;
 mod gather;
 mod offload;
