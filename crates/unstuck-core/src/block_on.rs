@@ -84,7 +84,7 @@ pub(crate) fn block_on<F: Future>(home: Arc<dyn Home>, future: F) -> F::Output {
 
 /// Blocks this thread until `future`, which belongs to whatever runtime, is ready. `call` is what the user called.
 #[track_caller]
-pub(crate) fn wait<F: Future>(call: &str, future: F) -> F::Output {
+pub fn wait<F: Future>(call: &str, future: F) -> F::Output {
     match try_wait(call, future) {
         Ok(value) => value,
         Err(why) => panic!("{call}() would never return: {why}"),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::block_on;
 use crate::context::{self, EnterGuard};
+use crate::failure::FailureSink;
 use crate::task::{self, Home, Spawn, Spawned, Task, TaskRef};
 
 /// Reaches a scheduler or a single-threaded loop from any thread.
@@ -150,6 +151,11 @@ impl Handle {
     /// The number of unfinished tasks.
     pub fn task_count(&self) -> usize {
         self.home.registry().len()
+    }
+
+    /// Where its home tells failures that nobody looks at; stderr if nowhere.
+    pub(crate) fn failure_sink(&self) -> Option<FailureSink> {
+        self.home.failure_sink()
     }
 
     /// True if both reach the same home.

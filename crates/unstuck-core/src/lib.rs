@@ -20,6 +20,7 @@
 pub mod sync;
 
 mod block_on;
+mod callbacks;
 mod context;
 pub mod driver;
 mod error;
@@ -36,6 +37,11 @@ mod vars;
 #[cfg(all(test, unstuck_loom))]
 mod models;
 
+#[doc(hidden)]
+pub use block_on::wait as wait_here;
+pub use callbacks::CallbackId;
+#[doc(hidden)]
+pub use callbacks::{Callback, Callbacks};
 pub use context::{EnterGuard, as_pool_thread, current_task, is_inside, outside, spawn};
 #[doc(hidden)]
 pub use error::message as panic_message;

@@ -87,7 +87,7 @@ pub use offload::{Executor, JobHandle, cpu, run_in_executor, spawn_blocking, to_
 pub use runtime::{Builder, EnterGuard, EventLoop, Handle, Runtime, Statistics};
 pub use task::{Task, TaskId, TaskRef, all_tasks, create_task, spawn, spawn_local};
 pub use unstuck_core::guard::{StallPolicy, StallReport};
-pub use unstuck_core::{Failure, FailureKind, JoinError};
+pub use unstuck_core::{CallbackId, Failure, FailureKind, JoinError};
 pub use unstuck_macros::{coroutine, main, test, timed};
 pub use unstuck_time::{
     Elapsed, Instant, Interval, MissedTick, Sleep, SleepWith, Timeout, interval, interval_at, sleep,

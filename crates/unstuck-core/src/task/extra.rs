@@ -7,7 +7,9 @@
 use std::ptr;
 use std::sync::Arc;
 
+use super::TaskRef;
 use super::unseen::Unseen;
+use crate::callbacks::Callbacks;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::vars;
@@ -24,6 +26,8 @@ pub(super) struct Extra {
     pub(super) unseen: Mutex<Option<Unseen>>,
     /// Its context variables. Empty until one is set, or came with it.
     pub(super) context: Mutex<vars::Context>,
+    /// What is to be called when it has ended. Behind WATCHED in the task's word.
+    pub(super) callbacks: Mutex<Callbacks<TaskRef>>,
 }
 
 impl Extras {

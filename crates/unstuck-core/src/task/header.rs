@@ -444,5 +444,9 @@ impl<F: Future> Cell<F> {
                 contain("a waker", || waker.wake());
             }
         }
+        if completed.watched {
+            // SAFETY: the runnable's reference keeps the header alive; this makes one more.
+            unsafe { TaskRef::to_running(NonNull::from(&self.header)) }.call_done();
+        }
     }
 }

@@ -11,6 +11,7 @@ mod registry;
 mod state;
 mod unseen;
 mod waker;
+mod watch;
 
 #[cfg(all(test, unstuck_loom))]
 pub(crate) mod models;

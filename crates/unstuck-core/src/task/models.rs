@@ -500,3 +500,20 @@ fn blocks_are_freed_once_while_others_are_filled() {
         assert_freed(&name);
     });
 }
+
+#[test]
+fn a_callback_left_while_the_task_ends_is_taken_by_exactly_one() {
+    model(|| {
+        let state = Arc::new(super::state::State::new());
+        let list = Arc::new(Mutex::new(Vec::new()));
+        let _ = state.start();
+        let (adds, to) = (state.clone(), list.clone());
+        let adder = thread::spawn(move || {
+            to.lock().push(());
+            if adds.watch() { 0 } else { std::mem::take(&mut *to.lock()).len() }
+        });
+        let by_the_end =
+            if state.complete(false).watched { std::mem::take(&mut *list.lock()).len() } else { 0 };
+        assert_eq!(by_the_end + adder.join().unwrap(), 1);
+    });
+}

@@ -8,7 +8,8 @@
 //!  bit 4 WAITER      the handle has left a waker to be called on completion
 //!  bit 5 CANCEL      a cancellation was requested and not yet delivered
 //!  bit 6 CANCELLED   with COMPLETE: it was cancelled, or refused; stays when the outcome is taken
-//!  bits 7…           number of references: registry, runnable, handle, each waker
+//!  bit 7 WATCHED     somebody has left callbacks for the completion in the task's extras
+//!  bits 8…           number of references: registry, runnable, handle, each waker
 //! ```
 //!
 //! Every method here is one atomic step with a named outcome; what to do about it is the caller's business. The
@@ -24,7 +25,8 @@ const HANDLE: usize = 1 << 3;
 const WAITER: usize = 1 << 4;
 const CANCEL: usize = 1 << 5;
 const CANCELLED: usize = 1 << 6;
-const REF: usize = 1 << 7;
+const WATCHED: usize = 1 << 7;
+const REF: usize = 1 << 8;
 
 /// A new task is scheduled and held by three: the registry, its runnable, its handle.
 const NEW: usize = SCHEDULED | HANDLE | (3 * REF);
@@ -73,6 +75,8 @@ pub(crate) struct Completed {
     pub(crate) handle: bool,
     /// A waker waits in the `waiter` field and now belongs to whoever completed the task.
     pub(crate) waiter: bool,
+    /// Callbacks wait in the task's extras: whoever completed the task has them called.
+    pub(crate) watched: bool,
 }
 
 /// What a dropped handle leaves to be dropped.
@@ -160,10 +164,20 @@ impl State {
     pub(crate) fn complete(&self, cancelled: bool) -> Completed {
         let how = if cancelled { CANCELLED } else { 0 };
         // Release: pairs with the Acquire in `is_complete`, after which the handle reads the outcome.
-        // Acquire: pairs with the Release in `set_waiter`, after which we read the waiter.
+        // Acquire: pairs with the Release in `set_waiter`, after which we read the waiter, and in `watch`.
         let before = self.0.fetch_xor(RUNNING | COMPLETE | how, Ordering::AcqRel);
         debug_assert_eq!(before & (RUNNING | COMPLETE), RUNNING);
-        Completed { handle: before & HANDLE != 0, waiter: before & WAITER != 0 }
+        Completed {
+            handle: before & HANDLE != 0,
+            waiter: before & WAITER != 0,
+            watched: before & WATCHED != 0,
+        }
+    }
+
+    /// Somebody has left a callback in the extras; false if the task has finished, and nobody else will look there.
+    pub(crate) fn watch(&self) -> bool {
+        // Release (in `update`): pairs with the Acquire in `complete`, after which the callbacks are taken.
+        self.update(|now| (now & COMPLETE == 0).then_some((now | WATCHED, ()))).is_some()
     }
 
     /// The handle offers the waker it has just put into the `waiter` field; false if the task has finished instead
@@ -239,7 +253,7 @@ impl State {
         // Relaxed: whoever makes a reference has one, so the task cannot go away meanwhile.
         let before = self.0.fetch_add(REF, Ordering::Relaxed);
         if before > usize::MAX / 2 {
-            // 2^56 forgotten wakers. A wrapped count would free a task that is in use: end here instead.
+            // 2^55 forgotten wakers. A wrapped count would free a task that is in use: end here instead.
             std::process::abort();
         }
     }

@@ -1,5 +1,7 @@
 //! A value that somebody will set: asyncio's `Future()`.
 
+mod error;
+
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
@@ -9,10 +11,15 @@ use std::task::{Context, Poll, Waker};
 
 use unstuck_core::job::contain;
 use unstuck_core::sync::Mutex;
+use unstuck_core::{Callback, CallbackId, Callbacks};
+
+pub use error::DeferredError;
+use error::Kind;
 
 /// A value to come, set once by one and awaited by many: asyncio's `Future()`.
 ///
-/// Clones share the value. It needs no runtime: any thread may set it, any task of any runtime may await it.
+/// Clones share the value, and are equal. It needs no runtime: any thread may set it, any task of any runtime may await
+/// it. Those who await it wake up in the order in which they began.
 ///
 /// ```
 /// use unstuck::Deferred;
@@ -38,33 +45,34 @@ use unstuck_core::sync::Mutex;
 /// Awaiting it gives [`DeferredError`] when it was cancelled or given an error.
 pub struct Deferred<T> {
     shared: Arc<Mutex<State<T>>>,
-    /// This clone's place among the waiters.
-    place: Option<usize>,
+    /// This clone's number among the waiters.
+    ticket: Option<u64>,
 }
 
 struct State<T> {
     outcome: Option<Result<T, DeferredError>>,
-    /// A place for each clone that has been polled; empty places are used again.
-    waiters: Vec<Option<Waker>>,
+    /// The clones that wait, by their tickets, which only grow: so they are sorted.
+    waiters: Vec<(u64, Waker)>,
+    next_ticket: u64,
+    callbacks: Callbacks<Deferred<T>>,
+    /// Has `callbacks` called: only code that knows `T` to cross threads can, and it leaves it here.
+    schedule: Option<Schedule<T>>,
 }
 
-/// Why a [`Deferred`] gave no value, or did not take one.
-#[derive(Clone)]
-pub struct DeferredError(Kind);
-
-#[derive(Clone)]
-enum Kind {
-    NotReady,
-    AlreadySet,
-    Cancelled,
-    Failed(Arc<dyn Error + Send + Sync>),
-}
+type Schedule<T> = fn(Callbacks<Deferred<T>>, Deferred<T>);
 
 impl<T> Deferred<T> {
     /// One that has not been set.
     #[must_use]
     pub fn new() -> Self {
-        Self { shared: Arc::new(Mutex::new(State { outcome: None, waiters: Vec::new() })), place: None }
+        let state = State {
+            outcome: None,
+            waiters: Vec::new(),
+            next_ticket: 0,
+            callbacks: Callbacks::default(),
+            schedule: None,
+        };
+        Self { shared: Arc::new(Mutex::new(state)), ticket: None }
     }
 
     /// True once it has a value or an error, or was cancelled.
@@ -113,6 +121,15 @@ impl<T> Deferred<T> {
         self.settle(Err(DeferredError(Kind::Cancelled))).is_ok()
     }
 
+    /// Takes a callback back; gives how many were removed: one, or none if it has been called or removed before.
+    #[allow(clippy::must_use_candidate)]
+    pub fn remove_done_callback(&self, id: CallbackId) -> usize {
+        let removed = self.shared.lock().callbacks.remove(id);
+        let count = usize::from(removed.is_some());
+        contain("a done-callback's destructor", || drop(removed));
+        count
+    }
+
     fn settle(&self, outcome: Result<T, DeferredError>) -> Result<(), DeferredError> {
         let mut state = self.shared.lock();
         if state.outcome.is_some() {
@@ -122,11 +139,48 @@ impl<T> Deferred<T> {
         }
         state.outcome = Some(outcome);
         let waiters = std::mem::take(&mut state.waiters);
+        let (callbacks, schedule) = (std::mem::take(&mut state.callbacks), state.schedule);
         drop(state);
-        for waker in waiters.into_iter().flatten() {
+        for (_, waker) in waiters {
             contain("a waker", || waker.wake()); // one that panics must not keep the others asleep
         }
+        if let Some(schedule) = schedule {
+            schedule(callbacks, self.clone());
+        }
         Ok(())
+    }
+}
+
+impl<T: Send + 'static> Deferred<T> {
+    /// Has `f` called with a clone once it is done, however that comes: asyncio's `add_done_callback`.
+    ///
+    /// Never inside [`set_result`](Self::set_result): this thread's runtime calls it at a turn of its own, callbacks in the
+    /// order in which they were added. One that is added afterwards is called too. A panic in one is told to the
+    /// [exception handler](crate::Builder::exception_handler) and stops nothing else. It sees the context variables of the code that added it.
+    ///
+    /// ```
+    /// # unstuck::run(async {
+    /// let answer = unstuck::Deferred::new();
+    /// answer.add_done_callback(|answer| println!("it is {}", answer.result().unwrap()));
+    /// answer.set_result(42).unwrap(); // prints nothing yet
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    /// Panics outside a runtime: nobody could call it. If that runtime has shut down meanwhile, `f` is dropped.
+    #[track_caller]
+    #[allow(clippy::must_use_candidate)] // the number is for those who may want to remove it
+    pub fn add_done_callback(&self, f: impl FnOnce(&Self) + Send + 'static) -> CallbackId {
+        let callback = Callback::new(f);
+        let mut state = self.shared.lock();
+        state.schedule = Some(Callbacks::schedule);
+        let id = state.callbacks.push(callback);
+        if state.outcome.is_some() {
+            let late = std::mem::take(&mut state.callbacks);
+            drop(state);
+            late.schedule(self.clone());
+        }
+        id
     }
 }
 
@@ -156,13 +210,17 @@ impl<T: Clone> Future for Deferred<T> {
         if let Some(outcome) = &state.outcome {
             return Poll::Ready(outcome.clone());
         }
-        let place = *this.place.get_or_insert_with(|| {
-            state.waiters.iter().position(Option::is_none).unwrap_or_else(|| {
-                state.waiters.push(None);
-                state.waiters.len() - 1
-            })
+        let ticket = *this.ticket.get_or_insert_with(|| {
+            state.next_ticket += 1;
+            state.next_ticket
         });
-        let old = state.waiters[place].replace(waker);
+        let old = match state.waiters.binary_search_by_key(&ticket, |(ticket, _)| *ticket) {
+            Ok(at) => Some(std::mem::replace(&mut state.waiters[at].1, waker)),
+            Err(at) => {
+                state.waiters.insert(at, (ticket, waker));
+                None
+            }
+        };
         drop(state);
         drop(old);
         Poll::Pending
@@ -171,19 +229,29 @@ impl<T: Clone> Future for Deferred<T> {
 
 impl<T> Clone for Deferred<T> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), place: None }
+        Self { shared: self.shared.clone(), ticket: None }
     }
 }
 
 impl<T> Drop for Deferred<T> {
     fn drop(&mut self) {
-        let Some(place) = self.place else { return };
+        let Some(ticket) = self.ticket else { return };
         let mut state = self.shared.lock();
-        let waker = state.waiters.get_mut(place).and_then(Option::take);
+        let place = state.waiters.binary_search_by_key(&ticket, |(ticket, _)| *ticket);
+        let waiter = place.map(|at| state.waiters.remove(at));
         drop(state);
-        drop(waker);
+        drop(waiter);
     }
 }
+
+/// Clones of one are equal, whatever their value is.
+impl<T> PartialEq for Deferred<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl<T> Eq for Deferred<T> {}
 
 impl<T> Unpin for Deferred<T> {}
 
@@ -199,69 +267,29 @@ impl<T> fmt::Debug for Deferred<T> {
     }
 }
 
-impl DeferredError {
-    /// It has no value yet.
-    #[must_use]
-    pub fn is_not_ready(&self) -> bool {
-        matches!(self.0, Kind::NotReady)
-    }
-
-    /// It had a value, an error or a cancellation before.
-    #[must_use]
-    pub fn is_already_set(&self) -> bool {
-        matches!(self.0, Kind::AlreadySet)
-    }
-
-    /// It was cancelled.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        matches!(self.0, Kind::Cancelled)
-    }
-}
-
-impl fmt::Display for DeferredError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::NotReady => {
-                f.write_str("the deferred value is not set yet: await it, or ask is_done() first")
-            }
-            Kind::AlreadySet => {
-                f.write_str("the deferred value was set or cancelled before: it can be set once")
-            }
-            Kind::Cancelled => f.write_str("the deferred value was cancelled"),
-            Kind::Failed(error) => write!(f, "the deferred value is an error: {error}"),
-        }
-    }
-}
-
-impl fmt::Debug for DeferredError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DeferredError({self})")
-    }
-}
-
-impl Error for DeferredError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.0 {
-            Kind::Failed(error) => Some(&**error),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_used_again_when_its_waiter_has_gone() {
+    fn a_waiter_that_has_gone_leaves_nothing_behind() {
         let deferred = Deferred::<u32>::new();
         let mut cx = Context::from_waker(Waker::noop());
+        let mut patient = deferred.clone();
         for _ in 0..100 {
             let mut waiter = deferred.clone();
             assert!(Pin::new(&mut waiter).poll(&mut cx).is_pending());
+            assert!(Pin::new(&mut patient).poll(&mut cx).is_pending());
+            assert_eq!(deferred.shared.lock().waiters.len(), 2);
         }
-        assert_eq!(deferred.shared.lock().waiters.len(), 1);
+        drop(patient);
+        assert!(deferred.shared.lock().waiters.is_empty());
+    }
+
+    #[test]
+    fn clones_of_one_are_equal_and_two_are_not() {
+        let (one, other) = (Deferred::<u32>::new(), Deferred::new());
+        assert!(one == one.clone() && one != other);
     }
 
     #[test]

@@ -27,6 +27,7 @@ macro_rules! both {
     };
 }
 
+mod callbacks;
 mod calls;
 mod contextvars;
 mod debug;
