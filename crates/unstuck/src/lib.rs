@@ -71,6 +71,8 @@ pub mod debug;
 pub mod guard;
 pub mod offload;
 mod runtime;
+#[cfg(feature = "sync")]
+pub mod sync;
 pub mod task;
 
 pub use aio::call::CallHandle;

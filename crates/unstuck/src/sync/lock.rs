@@ -1,0 +1,123 @@
+//! One at a time, over awaits. tokio's `Mutex`, as a handle.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// Keeps something for one at a time, also over awaits: asyncio's `Lock`, with what it protects inside.
+///
+/// Clones are the same lock. Those who wait get it in the order in which they came, and nobody overtakes.
+///
+/// ```
+/// use unstuck::sync::Lock;
+///
+/// # unstuck::run(async {
+/// let account = Lock::new(100);
+/// let tasks = (0..10).map(|_| {
+///     let account = account.clone();
+///     unstuck::spawn(async move {
+///         let mut balance = account.lock().await;
+///         let seen = *balance;
+///         unstuck::yield_now().await; // nobody else comes in between
+///         *balance = seen - 10;
+///     })
+/// });
+/// unstuck::gather(tasks).await;
+/// assert_eq!(*account.lock().await, 0);
+/// # });
+/// ```
+///
+/// Without an await while it is held, `std::sync::Mutex` does the same for less. It is not reentrant: a task that locks
+/// it twice waits for itself.
+///
+/// # Cancellation
+/// A wait that is dropped leaves the turn to the next. A task that is cancelled while it holds the lock releases it; what
+/// it protects is as that task left it. A panic does not poison it.
+pub struct Lock<T>(Arc<Mutex<T>>);
+
+/// The [`Lock`] is held until this is dropped. It may be kept over awaits and moved to another task.
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct LockGuard<T>(OwnedMutexGuard<T>);
+
+impl<T> Lock<T> {
+    /// One that nobody holds.
+    pub fn new(value: T) -> Self {
+        Self(Arc::new(Mutex::new(value)))
+    }
+
+    /// Waits for it: asyncio's `acquire()` and `async with lock`.
+    ///
+    /// # Cancellation
+    /// Dropping the wait leaves the turn to the next.
+    pub async fn lock(&self) -> LockGuard<T> {
+        LockGuard(self.0.clone().lock_owned().await)
+    }
+
+    /// Takes it if nobody holds it or waits for it.
+    #[must_use]
+    pub fn try_lock(&self) -> Option<LockGuard<T>> {
+        self.0.clone().try_lock_owned().ok().map(LockGuard)
+    }
+
+    /// Waits for it on a plain thread.
+    ///
+    /// # Panics
+    /// Panics inside async code, which it would stall: use [`lock`](Self::lock).
+    #[track_caller]
+    pub fn lock_blocking(&self) -> LockGuard<T> {
+        unstuck_core::wait_here("lock_blocking", self.lock())
+    }
+
+    /// True while somebody holds it: asyncio's `locked()`.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.0.try_lock().is_err()
+    }
+}
+
+impl<T> LockGuard<T> {
+    /// The lock that it holds.
+    pub(super) fn of(&self) -> Lock<T> {
+        Lock(OwnedMutexGuard::mutex(&self.0).clone())
+    }
+}
+
+impl<T> Deref for LockGuard<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for LockGuard<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T> Clone for Lock<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Default> Default for Lock<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> fmt::Debug for Lock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock").field("locked", &self.is_locked()).finish_non_exhaustive()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for LockGuard<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LockGuard").field(&**self).finish()
+    }
+}
