@@ -17,7 +17,7 @@ use super::registry::{Filed, Registry};
 use super::state::{Pause, Start, State};
 use super::waker;
 use crate::context;
-use crate::error::{JoinError, Origin};
+use crate::error::JoinError;
 use crate::failure::FailureSink;
 use crate::job::contain;
 use crate::sync::UnsafeCell;
@@ -216,10 +216,6 @@ impl fmt::Debug for Runnable {
 impl Header {
     pub(super) fn name(&self) -> Option<Arc<str>> {
         self.extra.get()?.name()
-    }
-
-    pub(super) fn origin(&self) -> Origin {
-        Origin::new("task", self.place).with_id(self.id).with_name(self.name())
     }
 
     /// The home, to hand it a runnable.

@@ -4,7 +4,7 @@ use std::any::Any;
 
 use super::TaskRef;
 use super::header::{Header, Home};
-use crate::error::JoinError;
+use crate::error::{JoinError, Origin};
 use crate::failure::{Failure, FailureKind, FailureSink};
 use crate::job::contain;
 
@@ -15,6 +15,10 @@ pub(super) struct Unseen {
 }
 
 impl Header {
+    pub(super) fn origin(&self) -> Origin {
+        Origin::new("task", self.place).with_id(self.id).with_name(self.name())
+    }
+
     /// The task has panicked, and its home is certainly alive, which the handle may outlive.
     #[cold]
     pub(super) fn note_failure(&self, home: &dyn Home) {
