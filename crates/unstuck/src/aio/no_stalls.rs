@@ -8,9 +8,10 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use unstuck_core::guard::{Class, GuardConfig, Lookout, Sink, StallReport};
+use unstuck_core::guard::{GuardConfig, Lookout, Sink, StallReport};
 use unstuck_core::sync::Mutex;
 
+use crate::guard::is_to_blame;
 use crate::runtime::Builder;
 
 /// Runs `test` on the multi-threaded runtime of `builder`.
@@ -83,23 +84,6 @@ impl Stalls {
     }
 }
 
-/// A poll that waits for a CPU is not. Where the system tells why a thread stands still, "unknown" means that it could not
-/// tell yet, because the machine is so busy.
-fn is_to_blame(class: Class) -> bool {
-    class != Class::Descheduled && (class != Class::Unknown || cfg!(not(target_os = "linux")))
-}
-
 fn is_earlier(earlier: &StallReport, report: &StallReport) -> bool {
     (earlier.task, &earlier.worker) == (report.task, &report.worker) && earlier.lasted < report.lasted
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_machine_that_is_busy_is_not_the_tests_fault() {
-        assert!(!is_to_blame(Class::Descheduled));
-        assert!(is_to_blame(Class::Blocked) && is_to_blame(Class::CpuBound));
-    }
 }

@@ -12,6 +12,7 @@ use super::event_loop::EventLoop;
 use super::failures::Failures;
 use super::stack::{self, EnterGuard, Stack};
 use super::{Handle, Runtime};
+use crate::guard::alarm::Alarm;
 
 /// Sets up a [`Runtime`] or an [`EventLoop`].
 ///
@@ -35,6 +36,8 @@ pub struct Builder {
     guard: GuardConfig,
     /// What was asked for; a single-threaded loop is watched only if somebody wants it.
     policy: Option<StallPolicy>,
+    /// Made with the runtime, if it shall panic for a stall.
+    pub(super) alarm: Option<Arc<Alarm>>,
     slow_step: Duration,
     on_start: Option<Hook>,
     on_stop: Option<Hook>,
@@ -60,6 +63,7 @@ impl Builder {
             adaptive_offload: true,
             guard: GuardConfig::default(),
             policy: None,
+            alarm: None,
             slow_step: SLOW_STEP,
             on_start: None,
             on_stop: None,
@@ -150,6 +154,9 @@ impl Builder {
     /// A single-threaded loop is watched when this is set to anything but [`Off`](StallPolicy::Off), when
     /// [`on_stall`](Self::on_stall) is set, and in [debug mode](crate::debug). It cannot be rescued: its
     /// [slow steps](Self::slow_step) are only reported.
+    ///
+    /// With [`Panic`](StallPolicy::Panic) the caller of `block_on` or `run` panics with the report, while the poll is still stuck:
+    /// for tests, as `#[unstuck::test(no_stalls)]`, which also watches the main future.
     ///
     /// On a [paused](Self::start_paused) clock the guard is off: it measures real time.
     #[must_use]
@@ -254,8 +261,9 @@ impl Builder {
     /// # Errors
     /// An impossible setting (no workers, no threads for blocking calls), or the system's error when a thread cannot be
     /// made; those made before have ended then.
-    pub fn build(self) -> io::Result<Runtime> {
+    pub fn build(mut self) -> io::Result<Runtime> {
         self.check()?;
+        self.set_alarm();
         let driver = stack::driver(&self);
         let time = driver.handle();
         // The scheduler keeps its configuration, for threads it makes later: a weak reference breaks the circle.
@@ -292,6 +300,7 @@ impl Builder {
     pub fn build_single(mut self) -> io::Result<EventLoop> {
         self.worker_threads = 1;
         self.check()?;
+        self.set_alarm();
         let driver = stack::driver(&self);
         let time = driver.handle();
         let failures = Failures::new(self.exception_handler.clone());
@@ -319,6 +328,11 @@ impl Builder {
         self.adaptive_offload && guard.policy == StallPolicy::Rescue && guard.max_rescue != Some(0)
     }
 
+    fn set_alarm(&mut self) {
+        let wanted = self.policy == Some(StallPolicy::Panic) && !self.start_paused;
+        self.alarm = wanted.then(Arc::default);
+    }
+
     /// Does anybody want to know of slow steps of a single-threaded loop?
     fn watches_steps(&self) -> bool {
         let wanted = match self.policy {
@@ -330,7 +344,10 @@ impl Builder {
 
     /// Where reports go.
     fn sink(&self) -> Option<Sink> {
-        self.guard.on_stall.clone().or_else(|| crate::debug::enabled().then(unstuck_core::guard::to_stderr))
+        let told = self.guard.on_stall.clone();
+        let told = told.or_else(|| crate::debug::enabled().then(unstuck_core::guard::to_stderr));
+        let told = told.or_else(crate::guard::events::default_sink);
+        self.alarm.as_ref().map(|alarm| alarm.sink(told.clone())).or(told)
     }
 
     fn check(&self) -> io::Result<()> {

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 
 use unstuck_core::{Context, Failure, LocalLoop, Task};
 
 use super::{EnterGuard, Handle};
+use crate::guard::alarm::alarmed;
 
 /// A single-threaded loop, asyncio's `new_event_loop()`. It stays on its thread, and so runs futures that are not
 /// [`Send`].
@@ -64,7 +66,9 @@ impl EventLoop {
     #[track_caller]
     pub fn run_until_complete<F: Future>(&self, future: F) -> F::Output {
         let _entered = self.handle.enter();
-        Context::copy().run(|| self.core.block_on(future))
+        let future = pin!(future);
+        let alarm = self.handle.stack().alarm.as_deref();
+        Context::copy().run(|| self.core.block_on(alarmed(alarm, future)))
     }
 
     /// Runs the loop until [`stop`](Self::stop) or [`Handle::stop`].
@@ -108,6 +112,7 @@ impl EventLoop {
     pub fn run<F: Future>(mut self, future: F) -> F::Output {
         let value = self.run_until_complete(future);
         self.end();
+        self.handle.stack().tell_of_stalls();
         value
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use unstuck_time::Instant;
 
 use super::stack::{self, EnterGuard, Stack};
 use crate::aio::call::{self, CallHandle};
+use crate::guard::alarm::alarmed;
 
 /// Reaches a runtime from anywhere: spawn there, offload, schedule calls.
 ///
@@ -82,11 +84,13 @@ impl Handle {
     /// [`EventLoop::run_until_complete`](crate::EventLoop::run_until_complete) does.
     ///
     /// # Panics
-    /// Panics inside async code, which it would stall: `.await` the future instead.
+    /// Panics inside async code, which it would stall: `.await` the future instead. With [`StallPolicy::Panic`](crate::StallPolicy::Panic),
+    /// when a poll does not come back.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let _entered = self.enter();
-        Context::copy().run(|| self.0.core.block_on(future))
+        let future = pin!(future);
+        Context::copy().run(|| self.0.core.block_on(alarmed(self.0.alarm.as_deref(), future)))
     }
 
     /// Runs a call that waits on a thread of the blocking pool. See [`to_thread`](crate::to_thread).

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use unstuck_core::{Scheduler, Task};
 
+use crate::guard::alarm::Alarm;
+
 pub use builder::Builder;
 pub use event_loop::EventLoop;
 pub use handle::Handle;
@@ -126,11 +128,16 @@ impl Runtime {
 
     /// Refuses new work, cancels every task and waits until all have ended, then ends the pools: queued jobs are
     /// cancelled, running ones waited for.
+    ///
+    /// # Panics
+    /// With [`StallPolicy::Panic`](crate::StallPolicy::Panic), in the end, when a poll did not come back and nobody has been told yet.
+    #[track_caller]
     pub fn shutdown(mut self) {
         self.ended = true;
         // Called on a worker of its own it cannot wait for the end, and only closes.
         let limit = if self.scheduler.shutdown(None) { None } else { Some(Duration::ZERO) };
         self.handle.stack().shutdown_pools(limit);
+        self.handle.stack().tell_of_stalls();
     }
 
     /// As [`shutdown`](Self::shutdown), but waits no longer than `limit`. True if everything has ended.
@@ -165,6 +172,9 @@ impl Drop for Runtime {
             if !self.scheduler.shutdown(Some(DROP_LIMIT - PATIENCE)) {
                 self.say("leaves behind");
             }
+        }
+        if let Some(stall) = self.handle.stack().alarm.as_deref().and_then(Alarm::untold) {
+            eprintln!("unstuck: {stall}"); // a drop must not panic
         }
         let report = self.handle.stack().shutdown_pools(Some(DROP_LIMIT.saturating_sub(begun.elapsed())));
         if !report.is_complete() {

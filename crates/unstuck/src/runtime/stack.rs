@@ -19,6 +19,7 @@ use unstuck_time::{Clock, Instant, TimeDriver, TimeHandle};
 use super::builder::Builder;
 use super::failures::Failures;
 use super::handle::Handle;
+use crate::guard::alarm::Alarm;
 
 /// Everything that belongs to one runtime, whoever runs its tasks.
 pub(crate) struct Stack {
@@ -31,6 +32,8 @@ pub(crate) struct Stack {
     /// Short calls of `to_thread` run on the worker that makes them (offload/adaptive.rs).
     pub(crate) adaptive: bool,
     pub(crate) failures: Failures,
+    /// Rings for a stall, if the runtime shall panic then.
+    pub(crate) alarm: Option<Arc<Alarm>>,
 }
 
 /// The driver at the bottom and the timers around it.
@@ -87,6 +90,7 @@ impl Stack {
             cpu: cpu.build_lazy()?,
             adaptive: builder.is_adaptive() && stopper.is_none(),
             stopper,
+            alarm: builder.alarm.clone(),
             failures,
         });
         let _ = myself.set(Arc::downgrade(&stack));
@@ -97,6 +101,14 @@ impl Stack {
     pub(crate) fn held(&self, options: Options) -> Options {
         let clock = self.time.clock();
         if clock.is_paused() { options.keep(Arc::new(clock.hold())) } else { options }
+    }
+
+    /// Panics with a stall's report that nobody has been told of, if the runtime shall.
+    #[track_caller]
+    pub(crate) fn tell_of_stalls(&self) {
+        if let Some(alarm) = &self.alarm {
+            alarm.tell();
+        }
     }
 
     /// Ends the pools: what is queued is cancelled, what runs is waited for, at most `limit`.

@@ -1,6 +1,7 @@
 //! The stall guard as users meet it, and what it must not do to a process. (How it decides and rescues is tested in
 //! `unstuck-core`, beside the guard.)
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -234,4 +235,72 @@ fn an_overloaded_machine_blames_no_task() {
         });
         assert!(reports.is_empty(), "{reports:#?}");
     });
+}
+
+// --- StallPolicy::Panic ---
+
+/// What a panic said.
+fn message(panic: Box<dyn std::any::Any + Send>) -> String {
+    *panic.downcast::<String>().expect("a message")
+}
+
+#[test]
+fn who_waits_for_a_poll_that_never_comes_back_panics_with_its_report() {
+    let runtime = Runtime::builder().worker_threads(1).stall_guard(StallPolicy::Panic).build().unwrap();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let waits = || {
+        runtime.block_on(async {
+            // It is never let through before the panic.
+            unstuck::task::Builder::new().name("stuck").spawn(async move { held.pass() }).await.unwrap();
+        });
+    };
+    let told = message(catch_unwind(AssertUnwindSafe(waits)).unwrap_err());
+    assert!(told.contains("StallPolicy::Panic") && told.contains("'stuck' (from "), "{told}");
+    // Everybody else goes on, and so does the runtime.
+    assert_eq!(runtime.block_on(runtime.spawn(async { 42 })).unwrap(), 42);
+    gate.open();
+}
+
+#[test]
+fn a_stall_that_nobody_waited_for_is_told_at_the_end() {
+    let (told, tell) = reports();
+    let builder = Runtime::builder().worker_threads(1).stall_guard(StallPolicy::Panic).on_stall(tell);
+    let runtime = builder.build().unwrap();
+    let gate = Gate::new();
+    let held = gate.clone();
+    runtime.spawn(async move { held.pass() }).detach();
+    until("it is reported", || !told.lock().unwrap().is_empty());
+    gate.open();
+    let told = message(catch_unwind(AssertUnwindSafe(|| runtime.shutdown())).unwrap_err());
+    assert!(told.contains("has not come back from a poll"), "{told}");
+}
+
+#[test]
+fn a_slow_step_of_a_single_threaded_loop_panics_when_it_is_over() {
+    let (told, tell) = reports();
+    let builder = Runtime::builder().slow_step(Duration::from_millis(5)).stall_guard(StallPolicy::Panic);
+    let event_loop = builder.on_stall(tell).build_single().unwrap();
+    let steps = || {
+        event_loop.run_until_complete(async {
+            until("it is reported", || !told.lock().unwrap().is_empty()); // blocks the loop
+            std::future::pending::<()>().await;
+        });
+    };
+    let told = message(catch_unwind(AssertUnwindSafe(steps)).unwrap_err());
+    assert!(told.contains("a future that is no task"), "{told}");
+}
+
+#[test]
+fn without_a_stall_nobody_panics() {
+    let runtime = Runtime::builder().worker_threads(2).stall_guard(StallPolicy::Panic).build().unwrap();
+    let sum = runtime.run(async {
+        let tasks: Vec<_> = (0..100_u64).map(|n| spawn(async move { n })).collect();
+        let mut sum = 0;
+        for task in tasks {
+            sum += task.await.unwrap();
+        }
+        sum
+    });
+    assert_eq!(sum, 4950);
 }
