@@ -3,8 +3,8 @@
 use crate::kit::group::Runtimes;
 use crate::kit::spread::{Spread, short};
 use crate::kit::table::Table;
-use crate::rt::{Rt, SmolSingle, TokioSingle, UnstuckSingle};
-use crate::work::{offload, timer};
+use crate::rt::{Rt, Smol, SmolSingle, Tokio, TokioSingle, Unstuck, UnstuckSingle};
+use crate::work::{cpu, offload, timer};
 use std::time::Duration;
 
 /// The columns that [`delays`] fills.
@@ -29,6 +29,38 @@ pub fn lateness(runtimes: &Runtimes) -> Table {
     storm(&mut table, &runtimes.unstuck);
     storm(&mut table, &runtimes.tokio);
     storm(&mut table, &runtimes.smol);
+    table
+}
+
+/// What 64 jobs of 1 ms cost on each runtime and on rayon alone, and how late a heartbeat is beside them.
+pub fn computing(runtimes: &Runtimes, workers: usize, rounds: usize) -> Table {
+    let title = format!(
+        "64 × 1 ms in cpu and a heartbeat of 1 ms beside them; the batch in units of rayon alone: medians of {rounds}"
+    );
+    let mut table = table(&title, &["runtime", "a batch", "of rayon's"]);
+    let rayon = rayon::ThreadPoolBuilder::new().num_threads(workers).build().expect("rayon starts");
+    let mut hearts = [const { Vec::new() }; 3];
+    let mut batches = [const { Vec::new() }; 4];
+    for _ in 0..rounds {
+        let Runtimes { unstuck, tokio, smol } = runtimes;
+        let seen = [
+            cpu::beside_the_heart(unstuck, 1),
+            cpu::beside_the_heart(tokio, 1),
+            cpu::beside_the_heart(smol, 1),
+        ];
+        for (nth, (took, beats)) in seen.into_iter().enumerate() {
+            batches[nth].push(took);
+            hearts[nth].push(beats);
+        }
+        batches[3].push(cpu::on_rayon_alone(&rayon, 1));
+    }
+    let medians = batches.map(|times| Spread::new(times).median().as_secs_f64());
+    let names = [Unstuck::NAME, Tokio::NAME, Smol::NAME];
+    for ((name, beats), batch) in names.into_iter().zip(hearts).zip(medians) {
+        let start = vec![name.into(), short(batch), format!("{:.2}", batch / medians[3])];
+        table.row([start, delays(&Spread::all(beats))].concat());
+    }
+    table.row(["rayon alone", &short(medians[3]), "1.00", "", "", "", ""].map(Into::into));
     table
 }
 

@@ -16,6 +16,11 @@ impl Spread {
         Self(times)
     }
 
+    /// Several sets as one.
+    pub fn all(sets: impl IntoIterator<Item = Self>) -> Self {
+        Self::new(sets.into_iter().flat_map(|set| set.0).collect())
+    }
+
     /// The time that this share (in percent) of all times does not exceed.
     pub fn percentile(&self, percent: usize) -> Duration {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);

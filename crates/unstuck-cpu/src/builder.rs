@@ -10,6 +10,10 @@ use unstuck_core::job::{Shutdown, Wrapper};
 use crate::engine::Engine;
 use crate::pool::CpuPool;
 
+/// How far compute threads step back, on the kernel's scale from 0 to 19: see `Builder::low_priority`.
+#[cfg(target_os = "linux")]
+pub(crate) const NICENESS: i32 = 5;
+
 /// A thread's whole program.
 pub(crate) type Body = Box<dyn FnOnce() + Send + 'static>;
 
@@ -37,6 +41,7 @@ pub(crate) struct Recipe {
     pub(crate) threads: usize,
     pub(crate) name: Arc<str>,
     pub(crate) stack_size: Option<usize>,
+    pub(crate) low_priority: bool,
     pub(crate) initializer: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) around: Option<Arc<Wrapper>>,
     pub(crate) spawner: Spawner,
@@ -49,6 +54,7 @@ impl Builder {
                 threads: num_cpus::get(),
                 name: "unstuck-cpu".into(),
                 stack_size: None,
+                low_priority: true,
                 initializer: None,
                 around: None,
                 spawner: Arc::new(thread::Builder::spawn),
@@ -75,6 +81,17 @@ impl Builder {
         self
     }
 
+    /// Whether the threads step back when there is more work than CPUs. On unless set.
+    ///
+    /// A thread that computes uses every microsecond it gets, and one that serves tasks asks for a few at a time: the
+    /// kernel would share the CPUs among them evenly, and tasks would wait. On Linux the threads get a niceness (see
+    /// `nice(2)`), which costs nothing where a CPU is free. Other programs on the same CPUs go first, too: switch it
+    /// off if computing is what the machine is for. On other systems it does nothing.
+    pub fn low_priority(mut self, low: bool) -> Self {
+        self.recipe.low_priority = low;
+        self
+    }
+
     /// Called on each thread before its first job. If it panics the pool is broken, as in Python: every job that has
     /// not begun is rejected, and so is every later one.
     pub fn initializer(mut self, initializer: impl Fn() + Send + Sync + 'static) -> Self {
@@ -96,7 +113,7 @@ impl Builder {
         self
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(unstuck_loom)))]
     pub(crate) fn spawner(
         mut self,
         spawner: impl Fn(thread::Builder, Body) -> io::Result<JoinHandle<()>> + Send + Sync + 'static,

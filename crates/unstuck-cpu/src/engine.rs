@@ -1,319 +1,331 @@
 //! The queue of a compute pool, and rayon underneath.
 //!
 //! Jobs do not go into rayon's queues themselves, where nobody could take them back. They go into a queue of ours, and
-//! rayon gets one *turn* for each: a closure that takes the first job of our queue, if there is one, and runs it. So
-//! cancelling what is queued empties our queue at once, and a turn that finds nothing costs a few nanoseconds.
+//! rayon gets *shifts*: closures that take jobs from it until it is empty. Who is called when is decided in roll.rs.
+//! Here a decision becomes a closure on one of rayon's threads.
 //!
 //! Promises: a job's panic never reaches rayon, which would abort the process · the pool ends when it is closed and the
-//! last turn is over, whichever thread that happens on · a shutdown joins every thread, unless its limit passes first.
+//! last shift is over, whichever thread that happens on · a shutdown joins every thread, unless its limit passes first ·
+//! other work of the same rayon pool (`install`, pieces of a `par_iter`) gets its turn between jobs.
+//!
+//! A job that waits for another one on a handle of ours says so before it sleeps ([`Host`]), and a thread is added for the
+//! time: a rayon pool of its own with a single thread, since rayon's pools do not grow.
 
 use std::cell::Cell;
-use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuilder};
-use unstuck_core::job::{QueuedJob, RunningJob, Shutdown, ShutdownReport, contain, report, say, wrapped};
-use unstuck_core::sync::{Condvar, Mutex, wait_for};
+use rayon::ThreadPool;
+use unstuck_core::job::{CancelToken, Host, QueuedJob, RunningJob, Shutdown, ShutdownReport, say};
+use unstuck_core::sync::Mutex;
 
-use crate::builder::{Body, Recipe};
+use crate::builder::Recipe;
+use crate::crew::Crew;
 use crate::pool::Statistics;
+use crate::roll::{Call, Kind, Refused, Roll, Rules};
 
 const CLOSED: &str = "its compute pool has shut down: submit before the shutdown, or to another pool";
 const BROKEN: &str =
     "its compute pool is broken, because its initializer panicked: make a pool whose initializer returns";
 const NO_THREADS: &str = "the threads of its compute pool could not be made (the system's limit on threads or memory is \
                           reached): ask for fewer threads, or raise the limit";
+const STUCK: &str = "every thread of its compute pool waits for something, and no more may be added: await in tasks, and \
+                     compute in jobs";
+
+/// So many threads may be added for jobs that wait for others. Nested that deep, something is wrong.
+const MAX_EXTRA: usize = 64;
+
+/// After a job that took longer than this, or so many jobs, other work of the rayon pool has a turn: it costs a look at
+/// each thread's queue.
+const LONG: Duration = Duration::from_micros(50);
+const MANY: u32 = 32;
 
 pub(crate) struct Engine {
     pub(crate) recipe: Recipe,
-    inner: Mutex<Inner>,
-    /// Notified when the last turn of a closed engine is over.
-    over: Condvar,
-    /// Held while rayon is started, so that it is started once. Taken before `inner`, never after.
+    roll: Roll<QueuedJob, RunningJob>,
+    crew: Arc<Crew>,
+    pools: Mutex<Pools>,
+    started: AtomicBool,
+    /// Held while rayon is started, so that it is started once. Taken before `pools`, never after.
     starting: Mutex<()>,
-    threads: Arc<Threads>,
+    myself: Weak<Engine>,
 }
 
+/// The rayon pools. Whoever drops them ends their threads.
 #[derive(Default)]
-struct Inner {
-    queue: VecDeque<QueuedJob>,
-    running: HashMap<u64, RunningJob>,
-    /// Jobs that were started so far: the key of the next in `running`.
-    begun: u64,
-    done: u64,
-    /// Turns given to rayon, and installed closures, that are not over.
-    turns: usize,
-    closed: bool,
-    /// `None` before a lazy pool's first job, and after the end. Whoever drops it ends the threads.
-    rayon: Option<Arc<ThreadPool>>,
+struct Pools {
+    /// `None` before a lazy pool's first job, and after the end.
+    main: Option<Arc<ThreadPool>>,
+    /// Added for jobs that wait; true while a shift is on it.
+    extra: Vec<(Arc<ThreadPool>, bool)>,
 }
 
-/// The threads of one engine. They hold this, and not the engine: that one ends by dropping the pool they belong to.
-#[derive(Default)]
-struct Threads {
-    handles: Mutex<Vec<JoinHandle<()>>>,
-    /// The initializer panicked on one of them.
-    broken: AtomicBool,
+/// What goes on on this thread already, when rayon gives it something to run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Busy {
+    No,
+    InShift,
+    InInstall,
 }
 
-thread_local! {
-    /// The address of the `Threads` that this thread is one of; 0 outside all pools.
-    static POOL: Cell<usize> = const { Cell::new(0) };
+std::thread_local! {
+    static BUSY: Cell<Busy> = const { Cell::new(Busy::No) };
+}
+
+/// Restores what the thread was busy with.
+struct Restore(Busy);
+
+impl Restore {
+    /// The thread is busy with `what`, unless it was busy before.
+    fn busy_with(what: Busy) -> Self {
+        let before = BUSY.get();
+        if before == Busy::No {
+            BUSY.set(what);
+        }
+        Self(before)
+    }
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        BUSY.set(self.0);
+    }
 }
 
 impl Engine {
     pub(crate) fn new(recipe: Recipe) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|myself| Self {
+            roll: Roll::new(Rules { threads: recipe.threads, max_extra: MAX_EXTRA }),
+            crew: Arc::new(Crew::new(Arc::new(Post(myself.clone())))),
             recipe,
-            inner: Mutex::new(Inner::default()),
-            over: Condvar::new(),
+            pools: Mutex::default(),
+            started: AtomicBool::new(false),
             starting: Mutex::new(()),
-            threads: Arc::new(Threads::default()),
+            myself: myself.clone(),
         })
     }
 
-    /// Queues a job and gives rayon a turn for it. Whatever is wrong becomes the job's error.
-    pub(crate) fn submit(self: &Arc<Self>, job: QueuedJob) {
-        match self.begin_turn() {
-            Ok(rayon) => {
-                self.inner.lock().queue.push_back(job);
-                let engine = self.clone();
-                rayon.spawn(move || engine.turn());
-            }
-            Err(why) => job.reject(why),
+    /// Queues a job and sees to it that a shift comes for it. Whatever is wrong becomes the job's error.
+    pub(crate) fn submit(&self, job: QueuedJob) {
+        if self.crew.is_broken() {
+            return job.reject(BROKEN);
+        }
+        if self.start().is_err() {
+            return job.reject(NO_THREADS);
+        }
+        match self.roll.submit(job, self.crew.is_mine()) {
+            Ok(call) => self.send(call),
+            Err(Refused::Closed(job)) => job.reject(CLOSED),
+            Err(Refused::Stuck(job)) => job.reject(STUCK),
         }
     }
 
     /// Runs `f` on the pool and waits for it, in rayon's way: inside, `par_iter` and `join` use the pool's threads.
-    pub(crate) fn install<R: Send>(self: &Arc<Self>, f: impl FnOnce() -> R + Send) -> R {
-        /// Ends the turn, also when `f` panics.
-        struct Turn<'a>(&'a Engine);
-        impl Drop for Turn<'_> {
+    pub(crate) fn install<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
+        /// Ends what was opened, also when `f` panics.
+        struct Opened<'a>(&'a Engine);
+        impl Drop for Opened<'_> {
             fn drop(&mut self) {
-                self.0.end_turn(None);
+                if self.0.roll.close_opened() {
+                    self.0.end();
+                }
             }
         }
-        if self.is_mine() {
+        if self.crew.is_mine() {
             return f();
         }
-        let rayon = match self.begin_turn() {
+        let rayon = match self.open() {
             Ok(rayon) => rayon,
             Err(why) => panic!("install() was refused: {why}"),
         };
-        let _turn = Turn(self);
-        rayon.install(f)
+        let _opened = Opened(self);
+        rayon.install(|| {
+            let _busy = Restore::busy_with(Busy::InInstall);
+            f()
+        })
     }
 
-    /// Counts a turn, and starts rayon if that has not happened. Every `Ok` needs an [`end_turn`](Self::end_turn).
-    fn begin_turn(&self) -> Result<Arc<ThreadPool>, &'static str> {
-        // Relaxed: the flag carries nothing; a job that slips past it is checked again before it runs.
-        if self.threads.broken.load(Ordering::Relaxed) {
+    fn open(&self) -> Result<Arc<ThreadPool>, &'static str> {
+        if self.crew.is_broken() {
             return Err(BROKEN);
         }
-        loop {
-            let mut inner = self.inner.lock();
-            if inner.closed {
-                return Err(CLOSED);
+        self.start().map_err(|_| NO_THREADS)?;
+        if !self.roll.open() {
+            return Err(CLOSED);
+        }
+        Ok(self.pools.lock().main.clone().expect("what is open keeps the threads"))
+    }
+
+    /// Starts a shift where it was called to.
+    fn send(&self, call: Call) {
+        match call {
+            Call::Nobody => {}
+            Call::Main => {
+                let rayon = self.pools.lock().main.clone().expect("a called shift keeps the threads");
+                let engine = self.myself.upgrade().expect("a handle, or a shift, is calling");
+                rayon.spawn(move || engine.shift(None));
             }
-            if let Some(rayon) = inner.rayon.clone() {
-                inner.turns += 1;
-                return Ok(rayon);
-            }
-            drop(inner);
-            self.start().map_err(|_| NO_THREADS)?;
+            Call::Extra => self.send_extra(),
         }
     }
 
-    fn turn(&self) {
-        let mut inner = self.inner.lock();
-        let Some(job) = inner.queue.pop_front() else {
-            drop(inner);
-            return self.end_turn(None);
+    #[cold]
+    fn send_extra(&self) {
+        let engine = self.myself.upgrade().expect("a handle, or a shift, is calling");
+        if let Ok((place, rayon)) = self.extra() {
+            return rayon.spawn(move || engine.shift(Some(place)));
+        }
+        let (abandoned, last) = self.roll.no_extra();
+        for job in abandoned {
+            job.reject(NO_THREADS);
+        }
+        if last {
+            self.end();
+        }
+    }
+
+    /// An extra thread without work: one that was added before, or a new one.
+    fn extra(&self) -> io::Result<(usize, Arc<ThreadPool>)> {
+        let mut pools = self.pools.lock();
+        if let Some(place) = pools.extra.iter().position(|(_, busy)| !busy) {
+            pools.extra[place].1 = true;
+            return Ok((place, pools.extra[place].0.clone()));
+        }
+        // Under the lock: two that wait at once get two threads. Nobody else needs it for long.
+        let place = pools.extra.len();
+        let rayon = Arc::new(self.crew.hire(&self.recipe, 1, &format!("-extra-{place}"))?);
+        pools.extra.push((rayon.clone(), true));
+        Ok((place, rayon))
+    }
+
+    /// A shift on a thread of rayon's: `extra` says on which of those that were added.
+    fn shift(&self, extra: Option<usize>) {
+        let busy = Restore::busy_with(Busy::InShift);
+        let kind = Kind { extra: extra.is_some(), guest: busy.0 != Busy::No };
+        let (mut count, mut last_look) = (0, Instant::now());
+        let run = |job: QueuedJob| {
+            if self.crew.is_broken() {
+                job.reject(BROKEN);
+            } else {
+                job.run();
+            }
+            let now = Instant::now();
+            count += 1;
+            if now.duration_since(last_look) > LONG || count % MANY == 0 {
+                rayon::yield_now();
+            }
+            last_look = now;
         };
-        let number = inner.begun;
-        inner.begun += 1;
-        inner.running.insert(number, RunningJob::begins(&job));
-        drop(inner);
-        // Relaxed: as in `begin_turn`.
-        if self.threads.broken.load(Ordering::Relaxed) {
-            job.reject(BROKEN);
-        } else {
-            job.run();
+        let last = self.roll.work(kind, RunningJob::begins, run, |call| self.send(call));
+        drop(busy);
+        if let Some(place) = extra {
+            // None after the end.
+            if let Some((_, busy)) = self.pools.lock().extra.get_mut(place) {
+                *busy = false;
+            }
         }
-        self.end_turn(Some(number));
-    }
-
-    fn end_turn(&self, job: Option<u64>) {
-        let mut inner = self.inner.lock();
-        inner.turns -= 1;
-        if job.is_some_and(|number| inner.running.remove(&number).is_some()) {
-            inner.done += 1;
+        if last {
+            self.end();
         }
-        let rayon = self.end_if_over(&mut inner);
-        drop(inner);
-        drop(rayon);
-    }
-
-    /// Gives the rayon pool out, to be dropped with no lock held, if nothing can need it any more.
-    fn end_if_over(&self, inner: &mut Inner) -> Option<Arc<ThreadPool>> {
-        if !inner.closed || inner.turns > 0 {
-            return None;
-        }
-        self.over.notify_all();
-        inner.rayon.take()
     }
 
     /// Makes the threads, if they do not exist.
     pub(crate) fn start(&self) -> io::Result<()> {
-        let _starting = self.starting.lock();
-        let wanted = {
-            let inner = self.inner.lock();
-            inner.rayon.is_none() && !inner.closed
-        };
-        if !wanted {
+        // Acquire: pairs with the Release below: who sees it finds the threads.
+        if self.started.load(Ordering::Acquire) {
             return Ok(());
         }
-        let rayon = Arc::new(self.make_threads()?);
-        let mut inner = self.inner.lock();
-        inner.rayon = Some(rayon);
-        let unwanted = self.end_if_over(&mut inner);
-        drop(inner);
-        drop(unwanted);
+        let _starting = self.starting.lock();
+        if self.roll.is_closed() || self.pools.lock().main.is_some() {
+            return Ok(());
+        }
+        let rayon = self.crew.hire(&self.recipe, self.recipe.threads, "")?;
+        self.pools.lock().main = Some(Arc::new(rayon));
+        self.started.store(true, Ordering::Release); // pairs with the Acquire above
+        if self.roll.is_over() {
+            self.end();
+        }
         Ok(())
     }
 
-    fn make_threads(&self) -> io::Result<ThreadPool> {
-        let mut kind = io::ErrorKind::Other;
-        let spawn = |rayon: ThreadBuilder| {
-            let name = format!("{}-{}", self.recipe.name, rayon.index());
-            let mut builder = thread::Builder::new().name(name);
-            if let Some(size) = self.recipe.stack_size {
-                builder = builder.stack_size(size);
-            }
-            let (recipe, threads) = (self.recipe.clone(), self.threads.clone());
-            let body: Body = Box::new(move || live(&recipe, &threads, rayon));
-            let handle = (self.recipe.spawner)(builder, body).inspect_err(|error| kind = error.kind())?;
-            self.threads.handles.lock().push(handle);
-            Ok(())
-        };
-        let built = ThreadPoolBuilder::new()
-            .num_threads(self.recipe.threads)
-            .panic_handler(|payload| report("a closure given to rayon::spawn", payload))
-            .spawn_handler(spawn)
-            .build();
-        built.map_err(|error| {
-            // rayon tells those that did start to end.
-            self.threads.join(None);
-            let (name, threads) = (&self.recipe.name, self.recipe.threads);
-            io::Error::new(
-                kind,
-                format!("the {threads} threads of '{name}' could not be made: {error}: ask for fewer"),
-            )
-        })
+    /// Everything is over: the threads go.
+    fn end(&self) {
+        // Dropped with no lock held.
+        let _pools = std::mem::take(&mut *self.pools.lock());
     }
 
     /// Ends the pool as `how` says.
     pub(crate) fn shutdown(&self, how: Shutdown) -> ShutdownReport {
-        let mut inner = self.inner.lock();
-        inner.closed = true;
-        let pending = if how.cancel_pending { std::mem::take(&mut inner.queue) } else { VecDeque::new() };
-        let rayon = self.end_if_over(&mut inner);
-        drop(inner);
-        drop(rayon);
+        let pending = self.roll.close(how.cancel_pending);
+        if self.roll.is_over() {
+            self.end();
+        }
         let cancelled = pending.iter().filter(|job| !job.is_cancelled()).count();
         drop(pending);
-        if !self.is_mine() {
+        if how.cancel_pending {
+            self.roll.running().iter().for_each(RunningJob::cancel);
+        }
+        if !self.crew.is_mine() {
             self.wait(how.limit);
         }
-        let running = self.inner.lock().running.values().cloned().collect();
-        ShutdownReport::new(running, cancelled, self.threads.handles.lock().len())
+        ShutdownReport::new(self.roll.running(), cancelled, self.crew.len())
     }
 
-    /// Waits for the last turn and for the threads, and does not do so in silence.
+    /// Waits for the last shift and for the threads, and does not do so in silence.
     fn wait(&self, limit: Option<Duration>) {
         const SILENCE: Duration = Duration::from_secs(1);
         let start = Instant::now();
-        if !self.wait_until_over(limit.unwrap_or(SILENCE)) {
+        if !self.roll.wait_until_over(limit.unwrap_or(SILENCE)) {
             if limit.is_some() {
                 return;
             }
-            let inner = self.inner.lock();
-            let report = ShutdownReport::new(inner.running.values().cloned().collect(), 0, 0);
-            let queued = inner.queue.len();
-            drop(inner);
+            let report = ShutdownReport::new(self.roll.running(), 0, 0);
+            let queued = self.roll.counts().queued;
             say(format_args!(
                 "the shutdown of '{}' waits for {queued} queued jobs; {report}",
                 self.recipe.name
             ));
-            self.wait_until_over(Duration::MAX);
+            self.roll.wait_until_over(Duration::MAX);
         }
-        self.threads.join(limit.map(|limit| limit.saturating_sub(start.elapsed())));
-    }
-
-    /// False if `limit` passed before.
-    fn wait_until_over(&self, limit: Duration) -> bool {
-        let start = Instant::now();
-        let mut inner = self.inner.lock();
-        while inner.turns > 0 {
-            match limit.saturating_sub(start.elapsed()) {
-                Duration::ZERO => return false,
-                // A day at a time: some clocks cannot add Duration::MAX to now.
-                left => wait_for(&self.over, &mut inner, left.min(Duration::from_secs(86_400))),
-            }
-        }
-        true
-    }
-
-    /// True on one of this pool's threads.
-    fn is_mine(&self) -> bool {
-        POOL.try_with(Cell::get) == Ok(self.threads.address())
+        self.crew.join(limit.map(|limit| limit.saturating_sub(start.elapsed())));
     }
 
     pub(crate) fn statistics(&self) -> Statistics {
-        let inner = self.inner.lock();
-        let (queued, running, done) = (inner.queue.len(), inner.running.len(), inner.done);
-        drop(inner);
-        Statistics { threads: self.threads.handles.lock().len(), queued, running, done }
-    }
-}
-
-impl Threads {
-    fn address(self: &Arc<Self>) -> usize {
-        Arc::as_ptr(self).addr()
-    }
-
-    /// Joins the threads, which have been told to end. Those that have not done so within `limit` stay listed.
-    fn join(&self, limit: Option<Duration>) {
-        let start = Instant::now();
-        let handles = std::mem::take(&mut *self.handles.lock());
-        for handle in handles {
-            let late = || limit.is_some_and(|limit| start.elapsed() >= limit);
-            while limit.is_some() && !handle.is_finished() && !late() {
-                thread::sleep(Duration::from_micros(100));
-            }
-            if limit.is_none() || handle.is_finished() {
-                let _ = handle.join();
-            } else {
-                self.handles.lock().push(handle);
-            }
+        let counts = self.roll.counts();
+        Statistics {
+            threads: self.crew.len(),
+            queued: counts.queued,
+            running: counts.running,
+            done: counts.done,
         }
     }
 }
 
-/// The life of one compute thread.
-fn live(recipe: &Recipe, threads: &Arc<Threads>, rayon: ThreadBuilder) {
-    POOL.set(threads.address());
-    wrapped(recipe.around.as_deref(), || {
-        if let Some(initializer) = &recipe.initializer {
-            if !contain("the initializer of a compute thread", || initializer()) {
-                // Relaxed: see `begin_turn`.
-                threads.broken.store(true, Ordering::Relaxed);
-            }
+/// Where a job that is about to sleep says so.
+struct Post(Weak<Engine>);
+
+impl Host for Post {
+    fn waits(&self) -> Result<(), String> {
+        let Some(engine) = self.0.upgrade() else { return Ok(()) };
+        let tell = |first: &QueuedJob| {
+            let me = CancelToken::current().map_or("a closure".into(), |job| job.to_string());
+            let (name, threads) = (&engine.recipe.name, engine.recipe.threads);
+            format!(
+                "{me} would wait on the last thread of '{name}' that does not wait already ({threads} and {MAX_EXTRA} \
+                 added), and {} is queued behind it: await it in a task, or use rayon's join",
+                first.token(),
+            )
+        };
+        let call = engine.roll.waits(BUSY.get() == Busy::InShift, tell)?;
+        engine.send(call);
+        Ok(())
+    }
+
+    fn goes_on(&self) {
+        if let Some(engine) = self.0.upgrade() {
+            engine.roll.goes_on(BUSY.get() == Busy::InShift);
         }
-        rayon.run();
-    });
+    }
 }

@@ -18,23 +18,30 @@
 //! * [`CpuPool`], [`Handle`] (pool.rs), [`Builder`] (builder.rs): submit jobs, [`install`](CpuPool::install) a parallel
 //!   iterator.
 //! * [`Map`] (map.rs): apply a function to many items, results in order, a bounded number ahead.
-//! * engine.rs: the queue, and rayon underneath. Start reading there.
+//! * roll.rs: who works on the queue: start reading there. engine.rs: how that becomes closures on rayon's threads.
+//!   crew.rs: the threads' lives.
 //! * [`enter`], [`current`] (context.rs): the current pool of a thread.
 //!
 //! A plain `rayon::ThreadPool` runs jobs too: it implements [`Executor`](unstuck_core::Executor).
 //!
 //! # Does not
 //! * Stop a job that runs: a thread cannot be killed. Work that must be killable belongs in a process of its own.
-//! * Notice a job that waits for another job of the same full pool: inside a job use rayon's `join` and `par_iter`, which
-//!   work while they wait.
+//! * Replace a thread after so many jobs, as Python's `max_tasks_per_child` does with processes: what a process gives back
+//!   when it ends (leaked memory, a fragmented heap) a thread keeps, since all threads share one heap. Where you want that,
+//!   use processes; where you want fresh thread-locals, make a new pool now and then.
+//! * Make waiting cheap: a job that waits for another one ([`JobHandle::wait`](unstuck_core::JobHandle::wait)) gets a
+//!   thread added in its place, up to 64, and after that an error that names both. Inside a job rayon's `join` and
+//!   `par_iter` work while they wait, and in a task `.await` does.
 
 #![forbid(unsafe_code)]
 
 mod builder;
 mod context;
+mod crew;
 mod engine;
 mod map;
 mod pool;
+mod roll;
 
 pub use builder::Builder;
 pub use context::{EnterGuard, current, enter, try_current};
@@ -42,5 +49,7 @@ pub use map::Map;
 pub use pool::{CpuPool, Handle, Statistics};
 pub use unstuck_core::job::{RunningJob, Shutdown, ShutdownReport};
 
-#[cfg(test)]
+#[cfg(all(test, unstuck_loom))]
+mod models;
+#[cfg(all(test, not(unstuck_loom)))]
 mod tests;

@@ -80,7 +80,12 @@ pub struct Map<I: Iterator, F, T> {
     ahead: usize,
     /// Tells running chunks that nobody wants their results.
     stop: Arc<AtomicBool>,
+    /// Goes around the options of each chunk.
+    submit_with: Option<Wrap>,
 }
+
+/// What is done to the options of a job before it is submitted.
+type Wrap = Arc<dyn Fn(Options) -> Options + Send + Sync>;
 
 struct Chunk<T> {
     handle: JobHandle<Vec<Result<T, JoinError>>>,
@@ -106,6 +111,7 @@ where
             taken: 0,
             ahead: 0,
             stop: Arc::default(),
+            submit_with: None,
         }
     }
 
@@ -119,6 +125,13 @@ where
     /// thread unless set.
     pub fn lookahead(mut self, items: usize) -> Self {
         self.lookahead = Some(items);
+        self
+    }
+
+    /// Puts `wrap` around the options of each chunk.
+    #[doc(hidden)]
+    pub fn submit_with(mut self, wrap: impl Fn(Options) -> Options + Send + Sync + 'static) -> Self {
+        self.submit_with = Some(Arc::new(wrap));
         self
     }
 
@@ -178,7 +191,12 @@ where
                 let wanted = items.into_iter().enumerate().take_while(|_| !stop.load(Ordering::Relaxed));
                 wanted.map(|(i, item)| call(&*f, item, first + i, place)).collect()
             };
-            let handle = self.pool.submit(work, Options::new().place(self.place));
+            let options = Options::new().place(self.place);
+            let options = match &self.submit_with {
+                Some(wrap) => wrap(options),
+                None => options,
+            };
+            let handle = self.pool.submit(work, options);
             self.chunks.push_back(Chunk { handle, len });
             self.taken += len;
             self.ahead += len;

@@ -198,7 +198,23 @@ impl Handle {
         F: Fn(I::Item) -> T + Send + Sync + 'static,
         T: Send + 'static,
     {
-        Map::new(self.clone(), items.into_iter(), f, Location::caller())
+        self.map_from(Location::caller(), items, f)
+    }
+
+    /// [`map`](Self::map) on behalf of a caller at `place`.
+    #[doc(hidden)]
+    pub fn map_from<I, F, T>(
+        &self,
+        place: &'static Location<'static>,
+        items: I,
+        f: F,
+    ) -> Map<I::IntoIter, F, T>
+    where
+        I: IntoIterator<Item: Send + 'static>,
+        F: Fn(I::Item) -> T + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        Map::new(self.clone(), items.into_iter(), f, place)
     }
 
     /// How many threads the pool has, or will have.

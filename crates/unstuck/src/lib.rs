@@ -31,7 +31,7 @@
 //! | wait for several things | [`gather!`](macro@gather), [`gather`](gather()), [`try_gather`](try_gather()) |
 //! | wait for some time, or no longer than that | [`sleep`], [`interval`], [`wait_for`], [`timeout`](timeout()) |
 //! | call something that waits | [`to_thread`] (or [`spawn_blocking`]) |
-//! | call something that computes | [`cpu`](cpu()) |
+//! | call something that computes | [`cpu`](cpu()), for many items [`par_map`] |
 //! | … in a pool of my own | [`run_in_executor`], [`offload`] |
 //! | hand a value from one to many | [`Deferred`] |
 //! | call a plain function soon, later, at a time | [`Handle::call_soon`], [`Handle::call_later`], [`Handle::call_at`] |
@@ -85,7 +85,7 @@ pub use aio::timed::{Timed, TimedFuture};
 pub use aio::wait_for::{Shield, shield, wait_for};
 pub use aio::yield_now::{YieldNow, yield_now};
 pub use contextvars::ContextVar;
-pub use offload::{Executor, JobHandle, cpu, run_in_executor, spawn_blocking, to_thread};
+pub use offload::{Executor, JobHandle, cpu, par_map, run_in_executor, spawn_blocking, to_thread};
 pub use runtime::{Builder, EnterGuard, EventLoop, Handle, Runtime, Statistics};
 pub use task::{Task, TaskId, TaskRef, all_tasks, create_task, spawn, spawn_local};
 pub use unstuck_core::guard::{StallPolicy, StallReport};

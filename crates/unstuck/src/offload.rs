@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | waits: files, DNS, C libraries, a blocking client | [`to_thread`] | a pool of threads that grows to 512 |
 //! | computes for longer than about 100 µs | [`cpu`] | a rayon pool with a thread per CPU |
+//! | computes, for each of many items | [`par_map`] | the same, results in order |
 //! | either, in a pool of your own | [`run_in_executor`] | any [`Executor`] |
 //!
 //! asyncio's process pool becomes a thread pool here: Rust threads compute in parallel without help of processes. What
@@ -34,7 +35,7 @@ mod sites;
 pub use sites::{CallSite, call_sites};
 pub use unstuck_blocking::{RunningJob, Shutdown, ShutdownReport, ThreadPool};
 pub use unstuck_core::job::{Executor, Job, JobHandle, Options, QueuedJob, job};
-pub use unstuck_cpu::CpuPool;
+pub use unstuck_cpu::{Builder as CpuBuilder, CpuPool, Map};
 
 use std::panic::Location;
 
@@ -122,6 +123,55 @@ where
         Some(job) => job,
         None => no_runtime("cpu"),
     }
+}
+
+/// Applies `f` to every item on the CPU pool, several at a time, and gives the results in the items' order: a stream, like
+/// `ProcessPoolExecutor.map` in Python.
+///
+/// [`Map::chunk`] puts several items into one job, which pays for short calls; [`Map::lookahead`] bounds how far it runs
+/// ahead of who takes the results, so the items may be endless. Nothing happens before the first result is asked for.
+///
+/// ```
+/// # unstuck::run(async {
+/// let squares: Vec<u64> = unstuck::par_map(1..=5_u64, |n| n * n).chunk(2).try_collect().await.unwrap();
+/// assert_eq!(squares, [1, 4, 9, 16, 25]);
+///
+/// let mut endless = unstuck::par_map(0.., |n: u64| n.count_ones()).lookahead(64);
+/// assert_eq!(endless.next().await.unwrap().unwrap(), 0);
+/// # });
+/// ```
+///
+/// An overall time limit is [`timeout`](crate::timeout()) around it. When that passes, what has not begun never runs:
+///
+/// ```
+/// use std::time::Duration;
+/// use unstuck::{par_map, timeout};
+///
+/// # unstuck::run(async {
+/// let slow = par_map(0..1_000, |_| std::thread::sleep(Duration::from_millis(5))).try_collect::<Vec<()>>();
+/// assert!(timeout(Duration::from_millis(20), slow).await.is_err());
+/// # });
+/// ```
+///
+/// # Cancellation
+/// Dropping it cancels what has not begun; a chunk that runs ends after its present item.
+///
+/// # Errors
+/// An item whose call panics gives an error at its own position, and the others are not affected.
+///
+/// # Panics
+/// Panics outside a runtime.
+#[track_caller]
+pub fn par_map<I, F, T>(items: I, f: F) -> Map<I::IntoIter, F, T>
+where
+    I: IntoIterator<Item: Send + 'static>,
+    F: Fn(I::Item) -> T + Send + Sync + 'static,
+    T: Send + 'static,
+{
+    let place = Location::caller(); // here: a closure would be its own caller
+    let Some(handle) = stack::current() else { no_runtime("par_map") };
+    let map = handle.stack().cpu.handle().map_from(place, items, f);
+    map.submit_with(move |options| handle.stack().held(options))
 }
 
 /// Runs `job` in `executor`: asyncio's `run_in_executor`.

@@ -2,6 +2,7 @@
 
 mod faults;
 mod map;
+mod nested;
 
 use std::future::Future;
 use std::pin::pin;

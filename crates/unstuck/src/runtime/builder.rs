@@ -32,6 +32,7 @@ pub struct Builder {
     pub(super) max_blocking_threads: Option<usize>,
     pub(super) blocking_keep_alive: Option<Duration>,
     pub(super) cpu_threads: Option<usize>,
+    pub(super) cpu_low_priority: bool,
     adaptive_offload: bool,
     guard: GuardConfig,
     /// What was asked for; a single-threaded loop is watched only if somebody wants it.
@@ -60,6 +61,7 @@ impl Builder {
             max_blocking_threads: None,
             blocking_keep_alive: None,
             cpu_threads: None,
+            cpu_low_priority: true,
             adaptive_offload: true,
             guard: GuardConfig::default(),
             policy: None,
@@ -126,6 +128,14 @@ impl Builder {
     #[must_use]
     pub fn cpu_threads(mut self, count: usize) -> Self {
         self.cpu_threads = Some(count);
+        self
+    }
+
+    /// Whether the threads of `cpu` step back when there is more work than CPUs, so that tasks go first. On unless set;
+    /// [there](crate::offload::CpuBuilder::low_priority) is what it means for other programs.
+    #[must_use]
+    pub fn cpu_low_priority(mut self, low: bool) -> Self {
+        self.cpu_low_priority = low;
         self
     }
 

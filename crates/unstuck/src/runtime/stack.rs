@@ -67,6 +67,7 @@ impl Stack {
             .on_drop(Shutdown::within(Duration::ZERO));
         let mut cpu = CpuPool::builder()
             .name(format!("{}-cpu", builder.thread_name))
+            .low_priority(builder.cpu_low_priority)
             .around(enters())
             .on_drop(Shutdown::within(Duration::ZERO));
         if let Some(threads) = builder.max_blocking_threads {

@@ -3,5 +3,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | `adaptive` | short calls on their worker: who is short, the net, everything as in the pool |
+//! | `cpu` | the CPU pool: panics, jobs that wait for jobs, order, limits, who goes first |
 
 mod adaptive;
+mod cpu;

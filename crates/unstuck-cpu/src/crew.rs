@@ -1,0 +1,135 @@
+//! The threads of a compute pool: how they are made, how they live, how they are joined.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuilder};
+use unstuck_core::job::{Host, contain, report, serve, wrapped};
+use unstuck_core::sync::Mutex;
+
+use crate::builder::{Body, Recipe};
+
+/// The threads of one engine. They hold this, and not the engine: that one ends by dropping the pools they belong to.
+pub(crate) struct Crew {
+    handles: Mutex<Vec<JoinHandle<()>>>,
+    /// The initializer panicked on one of them.
+    broken: AtomicBool,
+    host: Arc<dyn Host>,
+}
+
+thread_local! {
+    /// The address of the crew that this thread is one of; 0 outside all pools.
+    static CREW: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Crew {
+    pub(crate) fn new(host: Arc<dyn Host>) -> Self {
+        Self { handles: Mutex::default(), broken: AtomicBool::new(false), host }
+    }
+
+    /// Makes a rayon pool with threads of this crew; `suffix` is put between their name and their number.
+    pub(crate) fn hire(
+        self: &Arc<Self>,
+        recipe: &Recipe,
+        threads: usize,
+        suffix: &str,
+    ) -> io::Result<ThreadPool> {
+        let mut kind = io::ErrorKind::Other;
+        let spawn = |rayon: ThreadBuilder| {
+            let name = match suffix {
+                "" => format!("{}-{}", recipe.name, rayon.index()),
+                _ => format!("{}{suffix}", recipe.name),
+            };
+            let mut builder = thread::Builder::new().name(name);
+            if let Some(size) = recipe.stack_size {
+                builder = builder.stack_size(size);
+            }
+            let (recipe, crew) = (recipe.clone(), self.clone());
+            let spawner = recipe.spawner.clone();
+            let body: Body = Box::new(move || crew.live(&recipe, rayon));
+            let handle = spawner(builder, body).inspect_err(|error| kind = error.kind())?;
+            self.handles.lock().push(handle);
+            Ok(())
+        };
+        let built = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .panic_handler(|payload| report("a closure given to rayon::spawn", payload))
+            .spawn_handler(spawn)
+            .build();
+        built.map_err(|error| {
+            if suffix.is_empty() {
+                // rayon tells those that did start to end.
+                self.join(None);
+            }
+            let name = &recipe.name;
+            io::Error::new(
+                kind,
+                format!("the {threads} threads of '{name}' could not be made: {error}: ask for fewer"),
+            )
+        })
+    }
+
+    /// The life of one compute thread.
+    fn live(self: &Arc<Self>, recipe: &Recipe, rayon: ThreadBuilder) {
+        CREW.set(self.address());
+        if recipe.low_priority {
+            step_back();
+        }
+        wrapped(recipe.around.as_deref(), || {
+            if let Some(initializer) = &recipe.initializer {
+                if !contain("the initializer of a compute thread", || initializer()) {
+                    // Relaxed: the flag carries nothing; a job that slips past it is checked again before it runs.
+                    self.broken.store(true, Ordering::Relaxed);
+                }
+            }
+            serve(self.host.clone(), || rayon.run());
+        });
+    }
+
+    /// True if the initializer panicked.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed) // see `live`
+    }
+
+    /// True on one of these threads.
+    pub(crate) fn is_mine(self: &Arc<Self>) -> bool {
+        CREW.try_with(Cell::get) == Ok(self.address())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.handles.lock().len()
+    }
+
+    fn address(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
+    }
+
+    /// Joins the threads, which have been told to end. Those that have not done so within `limit` stay listed.
+    pub(crate) fn join(&self, limit: Option<Duration>) {
+        let start = Instant::now();
+        let handles = std::mem::take(&mut *self.handles.lock());
+        for handle in handles {
+            let late = || limit.is_some_and(|limit| start.elapsed() >= limit);
+            while limit.is_some() && !handle.is_finished() && !late() {
+                thread::sleep(Duration::from_micros(100));
+            }
+            if limit.is_none() || handle.is_finished() {
+                let _ = handle.join();
+            } else {
+                self.handles.lock().push(handle);
+            }
+        }
+    }
+}
+
+/// Lets other threads go first when there are fewer CPUs than work. Nobody needs a permission for that; if a system
+/// refuses it all the same, the thread works as it is.
+fn step_back() {
+    // Linux counts the niceness of each thread. Elsewhere `nice` would be the whole process's.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(crate::builder::NICENESS);
+}

@@ -1,0 +1,448 @@
+//! Decides who works on the queue. Promise: **a queued job is never left behind while a thread that could run it has no
+//! work, or while all that could run it wait for others and one more may be added.**
+//!
+//! # The picture
+//! ```text
+//!           submit: a shift is called              next: takes a job
+//!   (rest) ──────────────────────────▶ arriving ─────────────────────▶ working ◀─┐ takes the next
+//!     ▲                                                                 │  │ └────┘
+//!     │                                             the queue is empty  │  │ its job waits for something
+//!     └─────────────────────────────────────────────────────────────────┘  ▼
+//!                                                                        waiting: it is not counted, another may come
+//! ```
+//! A *shift* is a closure that rayon runs on one of its threads: it takes jobs until the queue is empty. So a burst of
+//! jobs costs rayon as many closures, and the kernel as many wake-ups, as there are threads, and not as there are jobs.
+//!
+//! # The rules
+//! One lock guards the queue and the counts; every decision is one visit to it.
+//! 1. *A job goes into the queue, then somebody is called for it*, unless as many shifts can go on as there are threads,
+//!    or one is arriving already: **one wake-up a burst** is paid by the submitter.
+//! 2. *Who arrives calls two more* if jobs are left, and they call two more each: all threads are up after a few wake-ups
+//!    in a row, and the submitter has long gone on.
+//! 3. *Look before you rest.* A shift ends only in the very visit in which it found the queue empty (or one too many at
+//!    work, after a wait).
+//! 4. *Who waits does not count.* Its place is taken by a shift on a free thread of the pool, else on an *extra* one. If
+//!    no more may be added, and all that can run jobs would wait, the wait is refused with an error: the queue would
+//!    stand still for ever.
+//! 5. *What jobs submit is mostly what they wait for*, so it has a queue of its own, which goes first three times out of
+//!    four. Extra shifts take from that one only, unless nobody else goes on: if they began jobs from outside, which wait
+//!    in their turn, a thousand such jobs would want a thousand threads.
+//!
+//! # Why no job is left behind
+//! After each visit: *the queues are empty, or somebody arrives, or somebody is at work who comes back, or nobody may be
+//! added.* Submitting and arriving establish it by rules 1 and 2; taking a job keeps it, since who took it
+//! comes back; resting keeps it by rule 3, waiting by rule 4. models.rs runs this through every interleaving, and shows
+//! that it fails when rule 2 or 3 is broken.
+//!
+//! # Shifts within shifts
+//! A job that waits in rayon's way (`join`, `par_iter`) runs other work of its pool meanwhile, and that may be a shift. It
+//! is a *guest* then: the thread is counted already, so the guest counts itself out, calls another in its place, runs one
+//! job and lets the host go on.
+//!
+//! # What we dropped
+//! * A closure given to rayon for each job: 16 empty jobs cost 16 wake-ups of threads that mostly find nothing.
+//! * No queue of ours: nobody could take queued jobs back at once at a shutdown.
+//! * To run other jobs on top of one that waits: the waiting one may be what *they* wait for, and lies beneath them.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use unstuck_core::sync::{Condvar, Mutex, wait_for};
+
+/// Deliberate faults, to show that the models would notice them.
+pub(crate) const SOUND: u8 = 0;
+pub(crate) const CALLS_NOBODY_ON_ARRIVAL: u8 = 1;
+pub(crate) const RESTS_WITHOUT_LOOKING: u8 = 2;
+
+/// Every so many jobs, one from outside goes before those that jobs have submitted: they may do so without end.
+const OUTSIDE_TURN: u32 = 4;
+
+/// The jobs that wait, and the shifts that take them. `R` is what is noted of a job that runs.
+pub(crate) struct Roll<T, R, const FAULT: u8 = SOUND> {
+    rules: Rules,
+    inner: Mutex<Inner<T, R>>,
+    /// Notified when the last closure of a closed roll is over.
+    over: Condvar,
+}
+
+/// What does not change during a roll's life.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// So many jobs are worked on at the same time.
+    pub(crate) threads: usize,
+    /// So many threads may be added for those that wait.
+    pub(crate) max_extra: usize,
+}
+
+struct Inner<T, R> {
+    /// Jobs from outside.
+    queue: VecDeque<T>,
+    /// Jobs that were submitted by jobs.
+    nested: VecDeque<T>,
+    /// Jobs taken so far, for the turns of the two.
+    taken: u32,
+    /// A place for each job that runs.
+    running: Vec<Option<R>>,
+    free: Vec<usize>,
+    /// Shifts that were called and have not begun.
+    arriving: usize,
+    /// Shifts on the pool's threads, arriving ones included; and on extra ones.
+    main: usize,
+    extra: usize,
+    /// Shifts whose job waits.
+    waiting: usize,
+    /// Threads of the pool that wait, and not in a shift: in `install`, or in a piece of another thread's `par_iter`.
+    lost: usize,
+    /// Closures that were given to rayon and are not over.
+    open: usize,
+    done: u64,
+    closed: bool,
+}
+
+/// Where a shift is to be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a shift that was counted as called must be started"]
+pub(crate) enum Call {
+    /// Nowhere: enough are at work or on their way.
+    Nobody,
+    /// On a thread of the pool.
+    Main,
+    /// On a thread added for one that waits. If it cannot be made, say so with [`Roll::no_extra`].
+    Extra,
+}
+
+/// Where a shift runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) extra: bool,
+    /// A shift or a job is going on beneath it on the same thread.
+    pub(crate) guest: bool,
+}
+
+/// Why a job was not taken.
+pub(crate) enum Refused<T> {
+    Closed(T),
+    /// Every thread waits, and no more may be added.
+    Stuck(T),
+}
+
+/// How a shift goes on.
+enum Next<T> {
+    Run { job: T, place: usize, calls: [Call; 2] },
+    Leave { last: bool, call: Call },
+}
+
+/// How many do what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) queued: usize,
+    pub(crate) running: usize,
+    pub(crate) done: u64,
+    pub(crate) arriving: usize,
+    pub(crate) able: usize,
+}
+
+impl<T, R, const FAULT: u8> Roll<T, R, FAULT> {
+    pub(crate) fn new(rules: Rules) -> Self {
+        let inner = Inner {
+            queue: VecDeque::new(),
+            nested: VecDeque::new(),
+            taken: 0,
+            running: Vec::new(),
+            free: Vec::new(),
+            arriving: 0,
+            main: 0,
+            extra: 0,
+            waiting: 0,
+            lost: 0,
+            open: 0,
+            done: 0,
+            closed: false,
+        };
+        Self { rules, inner: Mutex::new(inner), over: Condvar::new() }
+    }
+
+    /// Queues a job; `nested` if a job of this pool submits it. Gives it back if nobody would ever run it.
+    pub(crate) fn submit(&self, job: T, nested: bool) -> Result<Call, Refused<T>> {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return Err(Refused::Closed(job));
+        }
+        if nested { &mut inner.nested } else { &mut inner.queue }.push_back(job);
+        if inner.on_their_way(&self.rules) > 0 {
+            return Ok(Call::Nobody);
+        }
+        let call = inner.call(&self.rules);
+        if call == Call::Nobody && inner.able(&self.rules) == 0 {
+            let job = if nested { &mut inner.nested } else { &mut inner.queue }.pop_back();
+            return Err(Refused::Stuck(job.expect("it was just queued")));
+        }
+        Ok(call)
+    }
+
+    /// A shift, from its call to its end. `note` says what to list of a job that runs; `send` makes calls. True if it was
+    /// the last closure of a roll that has closed.
+    pub(crate) fn work(
+        &self,
+        kind: Kind,
+        note: impl Fn(&T) -> R,
+        mut run: impl FnMut(T),
+        send: impl Fn(Call),
+    ) -> bool {
+        let mut from = None;
+        let mut first = true;
+        loop {
+            match self.next(kind, first, from, &note) {
+                Next::Run { job, place, calls } => {
+                    calls.into_iter().for_each(&send);
+                    run(job);
+                    from = Some(place);
+                }
+                Next::Leave { last, call } => {
+                    send(call);
+                    return last;
+                }
+            }
+            first = false;
+        }
+    }
+
+    /// One visit of a shift: `from` is the place of the job it has just ended.
+    fn next(&self, kind: Kind, first: bool, from: Option<usize>, note: impl Fn(&T) -> R) -> Next<T> {
+        let mut inner = self.inner.lock();
+        if let Some(place) = from {
+            inner.ends(place);
+        }
+        if first {
+            inner.arriving -= 1;
+            if kind.guest {
+                inner.counts_out(kind);
+            }
+        }
+        let rests = FAULT == RESTS_WITHOUT_LOOKING && !first;
+        let job = if rests { None } else { inner.take(&self.rules, kind, first) };
+        let Some(job) = job else {
+            if !kind.guest {
+                inner.counts_out(kind);
+            }
+            // Whoever leaves although jobs are queued sees to it that somebody comes.
+            let call = if rests { Call::Nobody } else { inner.call_if_nobody_comes(&self.rules) };
+            let last = self.close_one(&mut inner);
+            return Next::Leave { last, call };
+        };
+        let calls = match first && FAULT != CALLS_NOBODY_ON_ARRIVAL {
+            true => [inner.call_if_missing(&self.rules), inner.call_if_missing(&self.rules)],
+            false => [Call::Nobody; 2],
+        };
+        let place = inner.begins(note(&job));
+        Next::Run { job, place, calls }
+    }
+
+    /// The job on this thread waits: its place may be taken. `in_shift` is false for one that no shift runs.
+    ///
+    /// # Errors
+    /// With what `tell` makes of the first job in the queue, if then nobody would go on with it.
+    pub(crate) fn waits<E>(&self, in_shift: bool, tell: impl FnOnce(&T) -> E) -> Result<Call, E> {
+        let mut inner = self.inner.lock();
+        inner.absent(in_shift, 1);
+        let call = inner.call_if_missing(&self.rules);
+        if call == Call::Nobody && inner.able(&self.rules) == 0 {
+            if let Some(job) = inner.nested.front().or(inner.queue.front()) {
+                let error = tell(job);
+                inner.absent(in_shift, -1);
+                return Err(error);
+            }
+        }
+        Ok(call)
+    }
+
+    /// The wait is over.
+    pub(crate) fn goes_on(&self, in_shift: bool) {
+        self.inner.lock().absent(in_shift, -1);
+    }
+
+    /// An extra thread could not be made. Gives the queue back if nobody is left to run it, and true if that was the last
+    /// closure of a roll that has closed.
+    pub(crate) fn no_extra(&self) -> (VecDeque<T>, bool) {
+        let mut inner = self.inner.lock();
+        inner.arriving -= 1;
+        inner.extra -= 1;
+        let abandoned = match inner.able(&self.rules) {
+            0 => inner.discard(),
+            _ => VecDeque::new(),
+        };
+        (abandoned, self.close_one(&mut inner))
+    }
+
+    /// Something else is given to rayon that the end has to wait for. False if the roll is closed.
+    pub(crate) fn open(&self) -> bool {
+        let mut inner = self.inner.lock();
+        inner.open += usize::from(!inner.closed);
+        !inner.closed
+    }
+
+    /// Ends what [`open`](Self::open) began. True if it was the last closure of a roll that has closed.
+    pub(crate) fn close_opened(&self) -> bool {
+        let mut inner = self.inner.lock();
+        self.close_one(&mut inner)
+    }
+
+    fn close_one(&self, inner: &mut Inner<T, R>) -> bool {
+        inner.open -= 1;
+        let last = inner.closed && inner.open == 0;
+        if last {
+            self.over.notify_all();
+        }
+        last
+    }
+
+    /// Takes no more jobs; with `discard` gives back those that are queued.
+    pub(crate) fn close(&self, discard: bool) -> VecDeque<T> {
+        let mut inner = self.inner.lock();
+        inner.closed = true;
+        if discard { inner.discard() } else { VecDeque::new() }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner.lock().closed
+    }
+
+    /// True if it has closed and nothing is open any more.
+    pub(crate) fn is_over(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.closed && inner.open == 0
+    }
+
+    /// Waits until a closed roll is over. False if `limit` passed before.
+    pub(crate) fn wait_until_over(&self, limit: Duration) -> bool {
+        let start = std::time::Instant::now();
+        let mut inner = self.inner.lock();
+        while inner.open > 0 {
+            match limit.saturating_sub(start.elapsed()) {
+                Duration::ZERO => return false,
+                // A day at a time: some clocks cannot add Duration::MAX to now.
+                left => wait_for(&self.over, &mut inner, left.min(Duration::from_secs(86_400))),
+            }
+        }
+        true
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let inner = self.inner.lock();
+        Counts {
+            queued: inner.queued(),
+            running: inner.running.len() - inner.free.len(),
+            done: inner.done,
+            arriving: inner.arriving,
+            able: inner.able(&self.rules),
+        }
+    }
+}
+
+impl<T, R: Clone, const FAULT: u8> Roll<T, R, FAULT> {
+    /// What was noted of the jobs that run.
+    pub(crate) fn running(&self) -> Vec<R> {
+        self.inner.lock().running.iter().flatten().cloned().collect()
+    }
+}
+
+impl<T, R> Inner<T, R> {
+    /// How many shifts go on with the queue, or will: those on threads that wait do not.
+    fn able(&self, rules: &Rules) -> usize {
+        let main = self.main.min(rules.threads.saturating_sub(self.lost));
+        (main + self.extra).saturating_sub(self.waiting)
+    }
+
+    /// Arriving shifts that will find a thread.
+    fn on_their_way(&self, rules: &Rules) -> usize {
+        self.arriving.saturating_sub((self.main + self.lost).saturating_sub(rules.threads))
+    }
+
+    /// Rule 4: a shift on a free thread, else on an extra one, if fewer go on than there are threads.
+    fn call(&mut self, rules: &Rules) -> Call {
+        let call = match () {
+            () if self.able(rules) >= rules.threads => return Call::Nobody,
+            () if self.main + self.lost < rules.threads => Call::Main,
+            // Rule 5: for what jobs have submitted, or if nobody goes on.
+            () if self.nested.is_empty() && self.able(rules) > 0 => return Call::Nobody,
+            () if self.waiting + self.lost > self.extra && self.extra < rules.max_extra => Call::Extra,
+            () => return Call::Nobody,
+        };
+        match call {
+            Call::Extra => self.extra += 1,
+            _ => self.main += 1,
+        }
+        self.arriving += 1;
+        self.open += 1;
+        call
+    }
+
+    /// A call if more jobs are queued than shifts arrive.
+    fn call_if_missing(&mut self, rules: &Rules) -> Call {
+        if self.on_their_way(rules) >= self.queued() { Call::Nobody } else { self.call(rules) }
+    }
+
+    /// A call if jobs are queued and no shift arrives.
+    fn call_if_nobody_comes(&mut self, rules: &Rules) -> Call {
+        if self.queued() == 0 || self.on_their_way(rules) > 0 { Call::Nobody } else { self.call(rules) }
+    }
+
+    fn queued(&self) -> usize {
+        self.queue.len() + self.nested.len()
+    }
+
+    fn discard(&mut self) -> VecDeque<T> {
+        let mut all = std::mem::take(&mut self.queue);
+        all.append(&mut self.nested);
+        all
+    }
+
+    /// The next job for such a shift.
+    fn take(&mut self, rules: &Rules, kind: Kind, first: bool) -> Option<T> {
+        let able = self.able(rules);
+        if kind.guest {
+            // One job; what is left is for the one it called.
+            return if first { self.nested.pop_front().or_else(|| self.queue.pop_front()) } else { None };
+        }
+        if able > rules.threads {
+            return None; // after waits there may be more at work than threads
+        }
+        if kind.extra {
+            let alone = first && able <= 1;
+            return self.nested.pop_front().or_else(|| if alone { self.queue.pop_front() } else { None });
+        }
+        self.taken = self.taken.wrapping_add(1);
+        if self.taken % OUTSIDE_TURN == 0 {
+            return self.queue.pop_front().or_else(|| self.nested.pop_front());
+        }
+        self.nested.pop_front().or_else(|| self.queue.pop_front())
+    }
+
+    fn counts_out(&mut self, kind: Kind) {
+        if kind.extra {
+            self.extra -= 1;
+        } else {
+            self.main -= 1;
+        }
+    }
+
+    fn absent(&mut self, in_shift: bool, one: isize) {
+        let count = if in_shift { &mut self.waiting } else { &mut self.lost };
+        *count = count.checked_add_signed(one).expect("as many come back as have left");
+    }
+
+    fn begins(&mut self, what: R) -> usize {
+        if let Some(place) = self.free.pop() {
+            self.running[place] = Some(what);
+            return place;
+        }
+        self.running.push(Some(what));
+        self.running.len() - 1
+    }
+
+    fn ends(&mut self, place: usize) {
+        self.running[place] = None;
+        self.free.push(place);
+        self.done += 1;
+    }
+}
