@@ -4,6 +4,7 @@
 //! blocks cannot delay the future that the program waits for, and the future may borrow from the caller's stack.
 
 use std::future::Future;
+use std::panic::Location;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -76,7 +77,7 @@ impl Signal {
 #[track_caller]
 pub(crate) fn block_on<F: Future>(home: Arc<dyn Home>, future: F) -> F::Output {
     refuse_inside("block_on");
-    match run(Some(home), future) {
+    match run(Some(home), Location::caller(), future) {
         Ok(value) => value,
         Err(why) => panic!("block_on() would never return: {why}"),
     }
@@ -95,18 +96,28 @@ pub fn wait<F: Future>(call: &str, future: F) -> F::Output {
 #[track_caller]
 pub(crate) fn try_wait<F: Future>(call: &str, future: F) -> Result<F::Output, String> {
     refuse_inside(call);
-    run(None, future)
+    run(None, Location::caller(), future)
 }
 
-fn run<F: Future>(home: Option<Arc<dyn Home>>, future: F) -> Result<F::Output, String> {
+fn run<F: Future>(
+    home: Option<Arc<dyn Home>>,
+    place: &'static Location<'static>,
+    future: F,
+) -> Result<F::Output, String> {
     let _outside = context::as_outside();
     let _awake = home.clone().map(AwakeOutside::new);
     let signal = Arc::new(Signal { state: AtomicU32::new(AWAKE), thread: thread::current(), home });
     let waker = Waker::from(signal.clone());
     let mut cx = Context::from_waker(&waker);
+    let seen = signal.home.as_ref().and_then(|home| home.registry().outsiders().list(place, &waker));
     let mut future = pin!(future);
     loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
+        let mut poll = || future.as_mut().poll(&mut cx);
+        let polled = match &seen {
+            None => poll(),
+            Some(seen) => seen.around(poll),
+        };
+        if let Poll::Ready(value) = polled {
             return Ok(value);
         }
         signal.sleep()?;

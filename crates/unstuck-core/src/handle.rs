@@ -6,10 +6,12 @@ use std::future::Future;
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::block_on;
 use crate::context::{self, EnterGuard};
 use crate::failure::FailureSink;
+use crate::inspect::{self, TaskInfo};
 use crate::task::{self, Home, Spawn, Spawned, Task, TaskRef};
 
 /// Reaches a scheduler or a single-threaded loop from any thread.
@@ -146,6 +148,18 @@ impl Handle {
         tasks.retain(|task| !task.is_done());
         tasks.sort_by_key(TaskRef::id);
         tasks
+    }
+
+    /// The unfinished task with this number.
+    pub fn find(&self, id: u64) -> Option<TaskRef> {
+        self.home.registry().find(id).filter(|task| !task.is_done())
+    }
+
+    /// All that is known of every future that is polled outside of tasks, and of every unfinished task; it is `now` on
+    /// the time line of their clock.
+    pub fn inspect(&self, now: Duration) -> Vec<TaskInfo> {
+        let registry = self.home.registry();
+        inspect::everything(registry, registry.snapshot(), now)
     }
 
     /// The number of unfinished tasks.

@@ -49,6 +49,7 @@ pub use token::{CancelToken, Cancelled, check, is_cancelled};
 
 use cell::{Awaited, JobCell, Queued};
 
+use crate::inspect::{self, Await, On};
 use crate::{JoinError, Origin, block_on};
 
 /// Work that a pool can run: every `FnOnce() -> T + Send + 'static` is one.
@@ -284,6 +285,10 @@ impl<T> JobHandle<T> {
         self.cell.is_done()
     }
 
+    fn key(&self) -> usize {
+        Arc::as_ptr(&self.cell).addr()
+    }
+
     /// Blocks this thread until the job is over. For plain threads: in a task, await the handle instead.
     ///
     /// # Errors
@@ -309,14 +314,18 @@ impl<T> Future for JobHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = self.cell.poll(cx);
-        self.taken = result.is_ready();
-        result
+        let polled = self.cell.poll(cx);
+        self.taken = polled.is_ready();
+        if polled.is_pending() {
+            inspect::pending(cx, self.key(), || Await::new("job", On::Place(self.cell.options().place)));
+        }
+        polled
     }
 }
 
 impl<T> Drop for JobHandle<T> {
     fn drop(&mut self) {
+        inspect::gone(self.key());
         if self.taken {
             return;
         }

@@ -13,6 +13,7 @@
 //! | [`LocalLoop`] | the single-threaded loop, asyncio's model |
 //! | [`driver`] | where a worker sleeps: the seam to timers and sockets |
 //! | [`job`] | what the pools run: a closure, its result, its handle |
+//! | [`inspect`] | who waits for whom, while somebody wants to see |
 //! | `context` | which runtime am I in? |
 //! | `vars` | context variables: what a task knows without being told |
 
@@ -27,6 +28,7 @@ mod error;
 mod failure;
 pub mod guard;
 mod handle;
+pub mod inspect;
 pub mod job;
 mod local;
 mod metrics;

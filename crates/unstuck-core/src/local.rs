@@ -149,12 +149,17 @@ impl LocalLoop {
         let mut future = pin!(future);
         let main = Arc::new(Main { shared: self.shared.clone(), queued: AtomicBool::new(false) });
         let waker = Waker::from(main.clone());
+        let seen = self.shared.registry.outsiders().list(place, &waker);
         let mut value = None;
         let mut poll_main = || {
             // Acquire: pairs with the Release in `wake_by_ref`. Before the poll, so that a wake during it counts.
             main.queued.swap(false, Ordering::Acquire);
-            let poll = || future.as_mut().poll(&mut Context::from_waker(&waker));
-            match self.step((NO_TASK, place), poll) {
+            let mut poll = || future.as_mut().poll(&mut Context::from_waker(&waker));
+            let polled = self.step((NO_TASK, place), || match &seen {
+                None => poll(),
+                Some(seen) => seen.around(poll),
+            });
+            match polled {
                 Poll::Ready(ready) => value = Some(ready),
                 Poll::Pending => return false,
             }

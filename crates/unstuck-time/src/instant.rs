@@ -77,6 +77,12 @@ impl Instant {
         self.0.checked_sub(nanos).map(Self)
     }
 
+    /// Where it lies on the time line: what [`unstuck_core::inspect`] knows of moments.
+    #[doc(hidden)]
+    pub fn on_time_line(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+
     pub(crate) fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }

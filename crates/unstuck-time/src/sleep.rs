@@ -23,6 +23,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use unstuck_core::inspect::{self, Await, On};
+
 use crate::handle::{Armed, Home, NoTimer, Seen};
 use crate::instant::{Instant, nanos};
 use crate::wheel::Key;
@@ -204,6 +206,7 @@ impl Sleep {
         match self.home().with(|shared| shared.look(shard, key, deadline, cx.waker())) {
             Some(Seen::Waiting) => Poll::Pending,
             Some(Seen::Fired) => {
+                inspect::gone(self.note());
                 self.state = State::Over;
                 Poll::Ready(())
             }
@@ -219,6 +222,11 @@ impl Sleep {
                 shut_down()
             }
         }
+    }
+
+    /// Tells this sleep from others, for those who look at what awaits what.
+    fn note(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// Takes the timer out of the wheel; its waker if it had not fired.
@@ -250,7 +258,7 @@ impl Future for Sleep {
         if matches!(self.state, State::Homeless | State::HomelessUntil) {
             self.settle();
         }
-        match self.state {
+        let polled = match self.state {
             State::Armed => self.poll_again(cx),
             State::Over => Poll::Ready(()),
             State::Yield => {
@@ -259,12 +267,20 @@ impl Future for Sleep {
                 Poll::Pending
             }
             _ => self.first_poll(cx),
+        };
+        if self.state == State::Armed {
+            let until = On::Moment(Duration::from_nanos(self.deadline));
+            inspect::pending(cx, self.note(), || Await::new("sleep", until));
         }
+        polled
     }
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
+        if self.state == State::Armed {
+            inspect::gone(self.note());
+        }
         drop(self.disarm());
     }
 }

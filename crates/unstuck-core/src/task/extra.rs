@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::TaskRef;
 use super::unseen::Unseen;
 use crate::callbacks::Callbacks;
+use crate::inspect::Notes;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::vars;
@@ -28,6 +29,8 @@ pub(super) struct Extra {
     pub(super) context: Mutex<vars::Context>,
     /// What is to be called when it has ended. Behind WATCHED in the task's word.
     pub(super) callbacks: Mutex<Callbacks<TaskRef>>,
+    /// What is noted of it while somebody wants to see.
+    notes: Mutex<Option<Box<Notes>>>,
 }
 
 impl Extras {
@@ -75,5 +78,15 @@ impl Extra {
 
     pub(super) fn set_name(&self, name: Arc<str>) {
         *self.name.lock() = Some(name);
+    }
+
+    /// Gives `f` the notes on the task; they are made if there are none.
+    pub(super) fn notes<R>(&self, f: impl FnOnce(&mut Notes) -> R) -> R {
+        f(self.notes.lock().get_or_insert_default())
+    }
+
+    /// Gives `f` the notes on the task, if there are any.
+    pub(super) fn noted<R>(&self, f: impl FnOnce(&Notes) -> R) -> Option<R> {
+        self.notes.lock().as_deref().map(f)
     }
 }

@@ -14,6 +14,7 @@ use super::header::{Header, discard_outcome, drop_refs, take_outcome};
 use super::state::{Cancel, Let};
 use super::waker::submit;
 use crate::error::{JoinError, Origin};
+use crate::inspect;
 use crate::job::contain;
 use crate::{block_on, context, vars};
 
@@ -53,6 +54,10 @@ impl<T> Task<T> {
     pub(super) unsafe fn from_raw(header: NonNull<Header>) -> Self {
         // SAFETY: the caller's promise.
         Self { raw: unsafe { TaskRef::from_raw(header) }, output: PhantomData }
+    }
+
+    pub(super) fn raw(&self) -> &TaskRef {
+        &self.raw
     }
 
     /// Lets the task go on by itself, as dropping the handle does, but visibly on purpose.
@@ -153,6 +158,7 @@ impl<T> Future for Task<T> {
             }
             // SAFETY: we are the handle.
             if unsafe { header.set_waiter(cx.waker()) } {
+                inspect::pending(cx, self.key(), || self.wait_for_it(false));
                 return Poll::Pending;
             }
             debug_assert!(header.state.is_complete());
@@ -164,9 +170,12 @@ impl<T> Future for Task<T> {
 impl<T> Drop for Task<T> {
     #[inline]
     fn drop(&mut self) {
-        if self.raw.header().state.has_waiter() && context::adopt(|| Orphan(self.raw.clone())) {
-            self.raw.end();
-            return; // the orphan is the handle now
+        if self.raw.header().state.has_waiter() {
+            inspect::gone(self.key());
+            if context::adopt(|| Orphan(self.raw.clone())) {
+                self.raw.end();
+                return; // the orphan is the handle now
+            }
         }
         // SAFETY: we are the handle, and go away.
         unsafe { drop_handle(&self.raw) };

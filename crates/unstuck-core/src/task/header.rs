@@ -13,50 +13,16 @@ use std::task::{Context, Poll, Waker};
 
 use super::TaskRef;
 use super::extra::Extras;
-use super::registry::{Filed, Registry};
+use super::home::Home;
+use super::noted;
+use super::registry::Filed;
 use super::state::{Pause, Start, State};
 use super::waker;
 use crate::context;
 use crate::error::JoinError;
-use crate::failure::FailureSink;
+use crate::inspect;
 use crate::job::contain;
 use crate::sync::UnsafeCell;
-
-/// Where tasks live: it knows all of its tasks and runs those that are ready.
-///
-/// A home outlives every unfinished task (README, rule 1).
-pub(crate) trait Home: Send + Sync {
-    /// A task became ready: run it soon. Called from any thread.
-    fn submit(&self, task: Runnable);
-
-    /// As `submit`, for a new task: the caller keeps the home alive.
-    fn submit_new(&self, task: Runnable) {
-        self.submit(task);
-    }
-
-    /// True if this thread, which runs async code of the home, may run its tasks.
-    fn runs_here(&self) -> bool {
-        true
-    }
-
-    /// The tasks that live here.
-    fn registry(&self) -> &Registry;
-
-    /// Where failures are told that nobody looks at; stderr if nowhere.
-    fn failure_sink(&self) -> Option<FailureSink> {
-        None
-    }
-
-    /// The registry has been closed and its last task has left.
-    fn drained(&self);
-
-    /// A thread that waits for a future of this home (`block_on`) fell asleep. A paused clock must not jump while one
-    /// of them is about to do something.
-    fn outside_sleeps(&self) {}
-
-    /// Such a thread is awake, or will be at once.
-    fn outside_wakes(&self) {}
-}
 
 /// The part of a task that does not depend on the type of its future.
 pub(crate) struct Header {
@@ -162,7 +128,13 @@ impl Runnable {
     pub(crate) fn run(self) -> Option<Runnable> {
         let header = self.into_raw();
         // SAFETY: a runnable exists only while SCHEDULED is set and owns a reference (rule 2).
-        let again = unsafe { (header.as_ref().vtable.run)(header) };
+        let run = || unsafe { (header.as_ref().vtable.run)(header) };
+        let again = if inspect::is_on() {
+            // SAFETY: as above.
+            noted::run(&unsafe { TaskRef::to_running(header) }, run)
+        } else {
+            run()
+        };
         again.then(|| Runnable(header))
     }
 

@@ -6,6 +6,8 @@
 mod extra;
 mod handle;
 mod header;
+mod home;
+mod noted;
 mod numbers;
 mod registry;
 mod state;
@@ -26,7 +28,8 @@ use std::sync::Arc;
 use crate::vars;
 
 pub use handle::{Orphan, Task, TaskId, TaskRef, cancel_inside};
-pub(crate) use header::{Header, Home, Runnable};
+pub(crate) use header::{Header, Runnable};
+pub(crate) use home::Home;
 pub(crate) use registry::Registry;
 
 /// How a task is spawned: its name and the place that spawned it.

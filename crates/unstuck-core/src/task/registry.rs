@@ -31,6 +31,7 @@ use crossbeam_utils::CachePadded;
 use super::TaskRef;
 use super::header::Header;
 use super::numbers::ID_BLOCK;
+use crate::inspect::Outsiders;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sync::{Mutex, hint};
 
@@ -59,6 +60,8 @@ const LOCKED: usize = 1;
 /// All unfinished tasks of a home.
 pub(crate) struct Registry {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
+    /// Futures that are polled outside of tasks, while somebody wants to see them.
+    outsiders: Outsiders,
 }
 
 #[derive(Default)]
@@ -117,7 +120,8 @@ impl Registry {
     }
 
     pub(super) fn with_shards(shards: usize) -> Self {
-        Self { shards: (0..shards).map(|_| CachePadded::new(Mutex::new(Shard::default()))).collect() }
+        let shards = (0..shards).map(|_| CachePadded::new(Mutex::new(Shard::default()))).collect();
+        Self { shards, outsiders: Outsiders::default() }
     }
 
     #[inline]
@@ -242,6 +246,10 @@ impl Registry {
             unsafe { block.as_ref() }.slots.iter()
         });
         slots.filter_map(look).find(|task| task.header().id == id)
+    }
+
+    pub(crate) fn outsiders(&self) -> &Outsiders {
+        &self.outsiders
     }
 
     /// The tasks in it now. Each shard is looked at by itself.

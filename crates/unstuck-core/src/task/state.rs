@@ -242,6 +242,11 @@ impl State {
         self.0.load(Ordering::Relaxed) & RUNNING != 0 // display only
     }
 
+    /// True while the task waits for its turn; stale as soon as it is read, for display.
+    pub(crate) fn is_scheduled(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & SCHEDULED != 0 // display only
+    }
+
     /// True while a cancellation is requested and not yet delivered.
     pub(crate) fn is_cancelling(&self) -> bool {
         self.0.load(Ordering::Relaxed) & (CANCEL | COMPLETE) == CANCEL // display only

@@ -3,7 +3,8 @@
 use std::any::Any;
 
 use super::TaskRef;
-use super::header::{Header, Home};
+use super::header::Header;
+use super::home::Home;
 use crate::error::{JoinError, Origin};
 use crate::failure::{Failure, FailureKind, FailureSink};
 use crate::job::contain;

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use unstuck_core::inspect::{self, Await, On};
 use unstuck_core::job::contain;
 use unstuck_core::sync::Mutex;
 use unstuck_core::{Callback, CallbackId, Callbacks};
@@ -208,6 +209,7 @@ impl<T: Clone> Future for Deferred<T> {
         let this = &mut *self;
         let mut state = this.shared.lock();
         if let Some(outcome) = &state.outcome {
+            inspect::gone(std::ptr::from_ref(this).addr());
             return Poll::Ready(outcome.clone());
         }
         let ticket = *this.ticket.get_or_insert_with(|| {
@@ -223,6 +225,7 @@ impl<T: Clone> Future for Deferred<T> {
         };
         drop(state);
         drop(old);
+        inspect::pending(cx, std::ptr::from_ref(this).addr(), || Await::new("deferred", On::Something));
         Poll::Pending
     }
 }
@@ -236,6 +239,7 @@ impl<T> Clone for Deferred<T> {
 impl<T> Drop for Deferred<T> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
+        inspect::gone(std::ptr::from_ref(self).addr());
         let mut state = self.shared.lock();
         let place = state.waiters.binary_search_by_key(&ticket, |(ticket, _)| *ticket);
         let waiter = place.map(|at| state.waiters.remove(at));

@@ -87,6 +87,16 @@ impl<T> Future for Shield<'_, T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut *self.0).poll(cx)
+        let polled = Pin::new(&mut *self.0).poll(cx);
+        if polled.is_pending() {
+            self.0.note_shielded(cx);
+        }
+        polled
+    }
+}
+
+impl<T> Drop for Shield<'_, T> {
+    fn drop(&mut self) {
+        self.0.note_given_up();
     }
 }

@@ -12,6 +12,7 @@ use super::event_loop::EventLoop;
 use super::failures::Failures;
 use super::stack::{self, EnterGuard, Stack};
 use super::{Handle, Runtime};
+use crate::debug::serve;
 use crate::guard::alarm::Alarm;
 
 /// Sets up a [`Runtime`] or an [`EventLoop`].
@@ -40,6 +41,8 @@ pub struct Builder {
     /// Made with the runtime, if it shall panic for a stall.
     pub(super) alarm: Option<Arc<Alarm>>,
     slow_step: Duration,
+    pub(super) introspection: bool,
+    pub(super) inspect: Option<bool>,
     on_start: Option<Hook>,
     on_stop: Option<Hook>,
     exception_handler: Option<FailureSink>,
@@ -67,6 +70,8 @@ impl Builder {
             policy: None,
             alarm: None,
             slow_step: SLOW_STEP,
+            introspection: false,
+            inspect: None,
             on_start: None,
             on_stop: None,
             exception_handler: None,
@@ -266,6 +271,27 @@ impl Builder {
         self
     }
 
+    /// Notes what each task awaits, how often it was polled and for how long, so that [`debug::graph`](crate::debug::graph)
+    /// and [`debug::tasks`](crate::debug::tasks) can tell. Off unless set; on in [debug mode](crate::debug).
+    ///
+    /// It holds for the whole process from the first runtime that asks for it. A poll costs about 100 ns more then, and
+    /// a task that was polled some hundred bytes.
+    #[must_use]
+    pub fn introspection(mut self, on: bool) -> Self {
+        self.introspection = on;
+        self
+    }
+
+    /// Lets `unstuck-ps` look at this runtime from outside, also while every worker is stuck: a thread of its own answers
+    /// on a Unix socket that only this user can reach. It switches [introspection](Self::introspection) on.
+    ///
+    /// Unless set, `UNSTUCK_INSPECT=1` in the environment decides; without it nothing listens. Linux only.
+    #[must_use]
+    pub fn inspect(mut self, on: bool) -> Self {
+        self.inspect = Some(on);
+        self
+    }
+
     /// Starts a multi-threaded runtime.
     ///
     /// # Errors
@@ -298,8 +324,10 @@ impl Builder {
         let scheduler = Scheduler::new(&config, Box::new(driver));
         let handle = Stack::assemble(&self, scheduler.handle(), time, None, failures)?;
         let _ = around.set(handle.downgrade());
+        self.look();
+        let inspected = self.listen(&handle)?;
         scheduler.start()?;
-        Ok(Runtime::new_from(scheduler, handle))
+        Ok(Runtime::new_from(scheduler, handle, inspected))
     }
 
     /// Makes a single-threaded loop, which runs where it is made. Of the settings above, those for workers do not
@@ -320,7 +348,9 @@ impl Builder {
             core.watch(&self.thread_name, &config)?;
         }
         let handle = Stack::assemble(&self, core.handle(), time, Some(core.stopper()), failures)?;
-        Ok(EventLoop::from_parts(core, handle))
+        self.look();
+        let inspected = self.listen(&handle)?;
+        Ok(EventLoop::from_parts(core, handle, inspected))
     }
 
     fn guard(&self) -> GuardConfig {
@@ -347,7 +377,7 @@ impl Builder {
     fn watches_steps(&self) -> bool {
         let wanted = match self.policy {
             Some(policy) => policy != StallPolicy::Off,
-            None => self.guard.on_stall.is_some() || crate::debug::enabled(),
+            None => self.guard.on_stall.is_some() || crate::debug::enabled() || self.is_inspected(),
         };
         wanted && !self.start_paused
     }
@@ -357,7 +387,8 @@ impl Builder {
         let told = self.guard.on_stall.clone();
         let told = told.or_else(|| crate::debug::enabled().then(unstuck_core::guard::to_stderr));
         let told = told.or_else(crate::guard::events::default_sink);
-        self.alarm.as_ref().map(|alarm| alarm.sink(told.clone())).or(told)
+        let told = self.alarm.as_ref().map(|alarm| alarm.sink(told.clone())).or(told);
+        if self.is_inspected() { Some(serve::remembering(told)) } else { told }
     }
 
     fn check(&self) -> io::Result<()> {

@@ -8,6 +8,7 @@ use std::pin::pin;
 use unstuck_core::{Context, Failure, LocalLoop, Task};
 
 use super::{EnterGuard, Handle};
+use crate::debug::serve::Served;
 use crate::guard::alarm::alarmed;
 
 /// A single-threaded loop, asyncio's `new_event_loop()`. It stays on its thread, and so runs futures that are not
@@ -44,11 +45,13 @@ pub struct EventLoop {
     core: LocalLoop,
     handle: Handle,
     closed: bool,
+    /// It may be looked at from outside.
+    _inspected: Option<Served>,
 }
 
 impl EventLoop {
-    pub(crate) fn from_parts(core: LocalLoop, handle: Handle) -> Self {
-        Self { core, handle, closed: false }
+    pub(crate) fn from_parts(core: LocalLoop, handle: Handle, inspected: Option<Served>) -> Self {
+        Self { core, handle, closed: false, _inspected: inspected }
     }
 
     /// A loop on this thread.

@@ -12,6 +12,7 @@ use unstuck_time::Instant;
 
 use super::stack::{self, EnterGuard, Stack};
 use crate::aio::call::{self, CallHandle};
+use crate::debug::{Graph, TaskInfo};
 use crate::guard::alarm::alarmed;
 
 /// Reaches a runtime from anywhere: spawn there, offload, schedule calls.
@@ -170,6 +171,25 @@ impl Handle {
     #[must_use]
     pub fn tasks(&self) -> Vec<TaskRef> {
         self.0.core.tasks()
+    }
+
+    /// The unfinished task with this number.
+    #[must_use]
+    pub fn find(&self, id: u64) -> Option<TaskRef> {
+        self.0.core.find(id)
+    }
+
+    /// What is known of every unfinished task, and of the futures that are being run outside of tasks (`run` and
+    /// `block_on` were given them). From any thread, also while every worker is stuck.
+    #[must_use]
+    pub fn inspect(&self) -> Vec<TaskInfo> {
+        self.0.core.inspect(self.now().on_time_line())
+    }
+
+    /// Who awaits whom at this moment. See [`debug::graph`](crate::debug::graph).
+    #[must_use]
+    pub fn graph(&self) -> Graph {
+        Graph::of(self.inspect())
     }
 
     /// Makes free functions such as [`spawn`](crate::spawn) and [`sleep`](crate::sleep) use this runtime on this

@@ -4,6 +4,7 @@ mod builder;
 mod event_loop;
 mod failures;
 mod handle;
+mod inspected;
 pub(crate) mod stack;
 
 use std::fmt;
@@ -19,6 +20,8 @@ pub use builder::Builder;
 pub use event_loop::EventLoop;
 pub use handle::Handle;
 pub use stack::EnterGuard;
+
+use crate::debug::serve::Served;
 
 /// A multi-threaded runtime: worker threads that run tasks, timers, a pool for calls that wait and one for calls that
 /// compute.
@@ -47,6 +50,8 @@ pub struct Runtime {
     handle: Handle,
     /// Shut down by hand: drop has nothing left to do.
     ended: bool,
+    /// It may be looked at from outside, also while it ends.
+    _inspected: Option<Served>,
 }
 
 /// After this long a drop says what it waits for.
@@ -56,8 +61,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const DROP_LIMIT: Duration = Duration::from_secs(10);
 
 impl Runtime {
-    pub(crate) fn new_from(scheduler: Scheduler, handle: Handle) -> Self {
-        Self { scheduler, handle, ended: false }
+    pub(crate) fn new_from(scheduler: Scheduler, handle: Handle, inspected: Option<Served>) -> Self {
+        Self { scheduler, handle, ended: false, _inspected: inspected }
     }
 
     /// A runtime with a worker per CPU.

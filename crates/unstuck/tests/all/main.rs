@@ -6,6 +6,7 @@
 //! | `asyncio` | asyncio's promises, each on the single-threaded loop (exact order) and on the multi-threaded runtime |
 //! | `offload` | calls that wait and calls that compute: what the pools owe, and short calls that stay |
 //! | `backtraces` | a report shows which function is stuck |
+//! | `inspect` | looking at tasks: what they are up to, who awaits whom, and from outside of the process |
 //! | `macros` | the attributes as a user writes them |
 //! | `paused` | the virtual clock on several threads: it jumps only when nothing can run |
 //! | `quiet` | an idle runtime does not wake up |
@@ -20,6 +21,7 @@
 mod asyncio;
 mod backtraces;
 mod faults;
+mod inspect;
 mod macros;
 mod offload;
 mod paused;
