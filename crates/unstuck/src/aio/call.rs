@@ -4,6 +4,8 @@
 //! single-threaded loop. Nobody can await its value, so a panic in it stops nothing else, and the runtime's exception
 //! handler is told at once.
 
+pub(crate) mod overdue;
+
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 use unstuck_core::{Failure, Task, TaskId};
@@ -44,8 +46,13 @@ pub(crate) fn soon(handle: &Handle, f: impl FnOnce() + Send + 'static) -> CallHa
 #[track_caller]
 pub(crate) fn at(handle: &Handle, when: Instant, f: impl FnOnce() + Send + 'static) -> CallHandle {
     let place = Location::caller();
+    let stack = handle.stack();
+    let turn = (when <= stack.time.now()).then(|| stack.overdue.line_up(when));
     CallHandle(handle.spawn_named(Some("call_at".into()), async move {
-        sleep_until(when).await;
+        match turn {
+            Some(mut turn) => (&mut turn).await, // and the next one's turn comes as it is dropped here
+            None => sleep_until(when).await,
+        }
         call("call_at", place, f);
     }))
 }

@@ -19,6 +19,7 @@ use unstuck_time::{Clock, Instant, TimeDriver, TimeHandle};
 use super::builder::Builder;
 use super::failures::Failures;
 use super::handle::Handle;
+use crate::aio::call::overdue::Overdue;
 use crate::guard::alarm::Alarm;
 
 /// Everything that belongs to one runtime, whoever runs its tasks.
@@ -34,6 +35,8 @@ pub(crate) struct Stack {
     pub(crate) failures: Failures,
     /// Rings for a stall, if the runtime shall panic then.
     pub(crate) alarm: Option<Arc<Alarm>>,
+    /// Calls whose time had passed when they were asked for.
+    pub(crate) overdue: Overdue,
 }
 
 /// The driver at the bottom and the timers around it.
@@ -93,6 +96,7 @@ impl Stack {
             stopper,
             alarm: builder.alarm.clone(),
             failures,
+            overdue: Overdue::default(),
         });
         let _ = myself.set(Arc::downgrade(&stack));
         Ok(Handle::new(stack))
