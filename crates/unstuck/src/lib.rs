@@ -75,6 +75,7 @@ mod runtime;
 pub mod sync;
 pub mod task;
 
+pub use aio::as_completed::{AsCompleted, AsCompletedWithin, as_completed};
 pub use aio::call::CallHandle;
 pub use aio::checkpoint::{Checkpoint, checkpoint};
 pub use aio::coroutine::Coroutine;
@@ -82,6 +83,10 @@ pub use aio::deferred::{Deferred, DeferredError};
 pub use aio::gather::{gather, try_gather};
 pub use aio::run::{run, run_single};
 pub use aio::timed::{Timed, TimedFuture};
+pub use aio::wait::{
+    ALL_COMPLETED, AllCompleted, Done, FIRST_COMPLETED, FIRST_EXCEPTION, FirstCompleted, FirstException,
+    NothingToWaitFor, ReturnWhen, Wait, wait,
+};
 pub use aio::wait_for::{Shield, shield, wait_for};
 pub use aio::yield_now::{YieldNow, yield_now};
 pub use contextvars::ContextVar;

@@ -42,6 +42,7 @@ mod queues;
 mod running;
 mod tasks;
 mod timeouts;
+mod waits;
 
 use std::sync::{Arc, Mutex};
 
