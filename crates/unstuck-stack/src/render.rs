@@ -88,9 +88,21 @@ const PLUMBING: &[&str] = &[
     "__rust_try",
     "__rustc::__rust_try",
 ];
-/// How a thread begins. Only cut at the outer end: at the inner one `std::thread::sleep` is what people look for.
-const BEGINNINGS: &[&str] =
-    &["std::rt::", "std::sys::", "std::thread::", "std::sys_common::", "unknown function"];
+/// How a thread begins. Only cut at the outer end, and only outside of what people call: `std::thread::sleep` is what they
+/// look for, and with nothing of theirs on the stack it may be the outermost one that says anything.
+const BEGINNINGS: &[&str] = &[
+    "std::rt::",
+    "std::sys::backtrace::",
+    "std::sys::thread::unix::Thread",
+    "std::sys::pal::",
+    "std::sys_common::",
+    "std::thread::Builder",
+    "std::thread::builder::",
+    "std::thread::lifecycle::",
+    "std::thread::spawn",
+    "std::thread::scoped::",
+    "unknown function",
+];
 const BEGINNINGS_IN_C: &[&str] = &[
     "_start",
     "main",

@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
+use std::hint::black_box;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
@@ -352,8 +353,14 @@ impl<F: Future> Cell<F> {
                 // SAFETY: RUNNING is ours, so the stage is (rule 2). The future never moves: the cell is boxed, and
                 // it leaves the stage only by being dropped in place.
                 match unsafe { &mut *stage } {
-                    // SAFETY: as above.
-                    Stage::Future(future) => unsafe { Pin::new_unchecked(future) }.poll(&mut cx),
+                    Stage::Future(future) => {
+                        // SAFETY: as above.
+                        let future = unsafe { Pin::new_unchecked(future) };
+                        // Called as if nobody knew whom: then it stays a function of its own, and a backtrace can name
+                        // it, in a release build too. Not measurable on the benches.
+                        let poll: fn(Pin<&mut F>, &mut Context<'_>) -> Poll<F::Output> = F::poll;
+                        black_box(poll)(future, &mut cx)
+                    }
                     _ => unreachable!("a finished task has no runnable"),
                 }
             })
