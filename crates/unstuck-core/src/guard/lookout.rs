@@ -176,7 +176,7 @@ impl Watched for Arc<Seen> {
 
     fn stack(&self, _: usize, epoch: u64) -> AskForStack {
         let seen = self.clone();
-        Box::new(move || seen.address.ask(|| seen.beat.is_at(epoch)))
+        Box::new(move |limit| seen.address.ask(limit, || seen.beat.is_at(epoch)))
     }
 
     fn guard(&self) -> &Guard {

@@ -68,14 +68,20 @@ pub(crate) trait Watched {
     fn describe(&self, seat: usize, sight: Sight) -> StallReport;
     /// Looks what all stuck workers are at. Called on the reporter's thread.
     fn crowd(&self) -> LookAtCrowd;
-    /// Asks the seat's thread for its stack, as long as it is in that poll. Called on the reporter's thread.
+    /// Asks the seat's thread for its stack, as long as it is in that poll.
     fn stack(&self, seat: usize, epoch: u64) -> AskForStack;
     /// What workers and monitor share.
     fn guard(&self) -> &Guard;
 }
 
-/// Asks a thread for its stack; it may take a moment.
-pub(crate) type AskForStack = Box<dyn FnOnce() -> Backtrace + Send>;
+/// Asks a thread for its stack, and waits for no longer than it is told to.
+pub(crate) type AskForStack = Box<dyn Fn(Duration) -> Backtrace + Send>;
+
+/// A thread that sleeps or runs answers within 0.1 ms. So long the monitor waits if it has to ask itself.
+const QUICKLY: Duration = Duration::from_millis(1);
+
+/// On a busy machine a thread that shall answer first has to get a CPU. So long the reporter's thread waits.
+const PATIENTLY: Duration = Duration::from_millis(20);
 
 /// Counts the system calls that workers are stuck in.
 pub(crate) type LookAtCrowd = Box<dyn FnOnce() -> Vec<(String, usize)> + Send>;
@@ -325,10 +331,13 @@ impl<W: Watched> Monitor<W> {
             report.behind.timers_waited |= stall.behind.timers_waited;
             report.action = action;
             let (stack, ask) = (stall.stack.clone(), self.watched.stack(seat, sight.epoch));
+            if reporter.is_busy() {
+                let _ = once(&stack, &ask, QUICKLY); // the poll may be over before the reporter comes to it
+            }
             let crowd = matches!(action, Action::Saturated { .. }).then(|| self.watched.crowd());
             let draft = move || {
                 let crowd = crowd.map_or_else(Vec::new, |look| look());
-                StallReport { backtrace: once(&stack, ask), crowd, ..report }
+                StallReport { backtrace: once(&stack, &ask, PATIENTLY), crowd, ..report }
             };
             let _ = reporter.report(draft, now); // what is left out, the reporter counts
         }
@@ -336,11 +345,11 @@ impl<W: Watched> Monitor<W> {
 }
 
 /// The stack that is known, or else the answer of the thread.
-fn once(known: &OnceLock<Backtrace>, ask: AskForStack) -> Backtrace {
+fn once(known: &OnceLock<Backtrace>, ask: &AskForStack, limit: Duration) -> Backtrace {
     if let Some(known) = known.get() {
         return known.clone();
     }
-    let answer = ask();
+    let answer = ask(limit);
     if answer.is_taken() {
         return known.get_or_init(|| answer).clone();
     }

@@ -2,7 +2,8 @@
 //!
 //! Promise: *a backtrace shows the very poll that the report is about, or says in one sentence why it is missing.* The
 //! thread is asked once for each stall (a signal, which a raw `poll` or `usleep` sees as `EINTR`), by the reporter's thread:
-//! rescue comes first, and waits for nothing here. The heartbeat is looked at before and after, so that the stack of a
+//! rescue comes first, and waits for nothing here. Only while that thread is busy with an earlier report, whose names may take
+//! longer than this poll, the monitor asks after the rescue, and waits for a millisecond at most. The heartbeat is looked at before and after, so that the stack of a
 //! later poll is never shown. Names are looked up only when somebody reads the report, because that costs a tenth of a
 //! second and tens of megabytes the first time.
 //!
@@ -19,6 +20,7 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use system::{Registered, Stack, Token};
 
@@ -91,8 +93,8 @@ impl Address {
         Self(Err("its thread is not there (any more)".into()))
     }
 
-    /// Asks the thread, which shall be in the poll of which `goes_on` says whether it goes on.
-    pub(crate) fn ask(&self, goes_on: impl Fn() -> bool) -> Backtrace {
+    /// Asks the thread, which shall be in the poll of which `goes_on` says whether it goes on. Waits no longer than `limit`.
+    pub(crate) fn ask(&self, limit: Duration, goes_on: impl Fn() -> bool) -> Backtrace {
         const OVER: &str = "the poll came back before its stack could be read";
         let token = match &self.0 {
             Ok(token) => token,
@@ -101,7 +103,7 @@ impl Address {
         if !goes_on() {
             return Backtrace::missing(OVER);
         }
-        match token.ask() {
+        match token.ask(limit) {
             // The same poll before and after: it is this one's stack.
             Ok(stack) if goes_on() => Backtrace(Inner::Taken(stack, Arc::default())),
             Ok(_) => Backtrace::missing(OVER),

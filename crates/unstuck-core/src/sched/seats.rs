@@ -239,10 +239,10 @@ impl Watched for Arc<Shared> {
 
     fn stack(&self, seat: usize, epoch: u64) -> AskForStack {
         let shared = self.clone();
-        Box::new(move || {
+        Box::new(move |limit| {
             let Remote { address, pulse, .. } = &*shared.remotes[seat];
             let address = address.lock().clone();
-            address.ask(|| pulse.beat.is_at(epoch))
+            address.ask(limit, || pulse.beat.is_at(epoch))
         })
     }
 

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use unstuck::{Builder, Runtime, StallReport};
 
+use crate::support::Gate;
+
 /// What has not come after this long never will.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -141,4 +143,31 @@ fn who_switches_it_off_gets_no_signal_and_the_report_says_so() {
     assert!(report.to_string().contains("backtrace  none: it is turned off (stall_backtrace)"), "{report}");
     drop(release);
     runtime.block_on(task).unwrap();
+}
+
+#[test]
+fn a_stall_that_is_over_before_its_report_is_told_has_a_backtrace_all_the_same() {
+    let gate = Gate::new(); // holds the thread that tells reports at the first one, as looking up its names may
+    let held = gate.clone();
+    let (tell, told) = mpsc::channel();
+    let tell = Mutex::new(tell);
+    let runtime = Runtime::builder()
+        .worker_threads(2)
+        .on_stall(move |report| {
+            drop(tell.lock().unwrap().send(report.clone()));
+            held.pass();
+        })
+        .build()
+        .unwrap();
+    // On a busy machine a thread may answer the monitor too late: then the next of these tries again.
+    for nap in 0..10 {
+        runtime.block_on(runtime.spawn(async { std::thread::sleep(Duration::from_millis(50)) })).unwrap();
+        if nap == 0 {
+            gate.wait_for(1);
+        }
+    }
+    gate.open();
+    let _first = told.recv_timeout(PATIENCE).expect("the gate has seen it");
+    let later: Vec<_> = std::iter::from_fn(|| told.recv_timeout(Duration::from_secs(1)).ok()).collect();
+    assert!(later.iter().any(|report| report.backtrace.is_taken()), "{later:#?}");
 }

@@ -114,7 +114,7 @@ impl Watched for Pretended {
         Box::new(|| vec![("read".into(), 1)])
     }
     fn stack(&self, _: usize, _: u64) -> AskForStack {
-        Box::new(|| Backtrace::missing("it is only pretended"))
+        Box::new(|_| Backtrace::missing("it is only pretended"))
     }
     fn guard(&self) -> &Guard {
         &self.guard

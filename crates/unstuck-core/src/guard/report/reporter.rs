@@ -70,6 +70,8 @@ struct Desk {
 
 struct Tray {
     drafts: VecDeque<Draft>,
+    /// The thread is at a report.
+    delivering: bool,
     stage: Stage,
 }
 
@@ -86,7 +88,7 @@ enum Stage {
 impl Reporter {
     /// A reporter of the runtime called `runtime`. No thread is made yet.
     pub(crate) fn new(runtime: &str, sink: Sink) -> Self {
-        let tray = Tray { drafts: VecDeque::new(), stage: Stage::Open };
+        let tray = Tray { drafts: VecDeque::new(), delivering: false, stage: Stage::Open };
         let desk = Desk { sink, tray: Mutex::new(tray), changed: Condvar::new() };
         Self {
             name: format!("{runtime}-reports"),
@@ -105,6 +107,12 @@ impl Reporter {
         now: Instant,
     ) -> Sent {
         self.report_by(draft, now, start)
+    }
+
+    /// True if a draft would have to wait: the thread is at another one.
+    pub(crate) fn is_busy(&self) -> bool {
+        let tray = self.desk.tray.lock();
+        tray.delivering || !tray.drafts.is_empty()
     }
 
     /// How many reports were left out since the last one that will be delivered.
@@ -212,8 +220,10 @@ impl Desk {
     fn next(&self) -> Option<Draft> {
         let mut tray = self.tray.lock();
         loop {
-            if let Some(draft) = tray.drafts.pop_front() {
-                return Some(draft);
+            let draft = tray.drafts.pop_front();
+            tray.delivering = draft.is_some();
+            if draft.is_some() {
+                return draft;
             }
             if tray.stage != Stage::Open {
                 tray.stage = Stage::Ended;

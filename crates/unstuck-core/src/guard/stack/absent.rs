@@ -1,6 +1,7 @@
 //! Without the feature `backtrace`: nobody is asked.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// Nothing of these is ever made.
 pub(super) enum Registered {}
@@ -22,7 +23,7 @@ impl Registered {
 }
 
 impl Token {
-    pub(super) fn ask(&self) -> Result<Stack, Cow<'static, str>> {
+    pub(super) fn ask(&self, _: Duration) -> Result<Stack, Cow<'static, str>> {
         match *self {}
     }
 }

@@ -4,18 +4,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a thread may take to answer. One that sleeps or runs needs 0.1 ms; on a busy machine it first has to get a CPU.
-const LIMIT: Duration = Duration::from_millis(20);
-
 /// The calling thread is registered, until this is dropped.
 pub(super) struct Registered(unstuck_stack::Registered);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Token(unstuck_stack::Token);
 
-/// The calls on a stack, without their names.
+/// A copy of the stack, not looked at yet.
 #[derive(Clone)]
-pub(super) struct Stack(Arc<unstuck_stack::Addresses>);
+pub(super) struct Stack(Arc<unstuck_stack::Capture>);
 
 impl Registered {
     pub(super) fn new() -> Result<Self, Cow<'static, str>> {
@@ -28,15 +25,15 @@ impl Registered {
 }
 
 impl Token {
-    pub(super) fn ask(&self) -> Result<Stack, Cow<'static, str>> {
-        let capture = unstuck_stack::capture(self.0, LIMIT).map_err(|why| why.to_string())?;
-        Ok(Stack(Arc::new(capture.unwind())))
+    pub(super) fn ask(&self, limit: Duration) -> Result<Stack, Cow<'static, str>> {
+        let capture = unstuck_stack::capture(self.0, limit).map_err(|why| why.to_string())?;
+        Ok(Stack(Arc::new(capture)))
     }
 }
 
 impl Stack {
     pub(super) fn text(&self) -> String {
-        let mut frames = unstuck_stack::symbolise(&self.0);
+        let mut frames = unstuck_stack::symbolise(&self.0.unwind());
         // Who runs a loop on this thread is not the one who stalls it.
         if let Some(poll) = frames.iter().rposition(begins_the_poll) {
             frames.truncate(poll + 1);
