@@ -139,6 +139,14 @@ impl Options {
         self
     }
 
+    /// Gives the job this name unless it has one.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn or_name(mut self, name: &str) -> Self {
+        self.name.get_or_insert_with(|| name.into());
+        self
+    }
+
     /// Dropping the handle cancels the job: it never runs if it is still queued, and sees it
     /// ([`is_cancelled`]) if it runs. Without this a dropped handle lets the job go on by itself.
     #[must_use]

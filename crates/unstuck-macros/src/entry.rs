@@ -38,6 +38,11 @@ fn write(kind: Kind, arguments: TokenStream, function: &Function) -> Result<Toke
         Kind::Main => TokenStream::new(),
         Kind::Test => fill("#[::core::prelude::v1::test]", &[]),
     };
+    // A child of a process pool runs jobs here, and not the program.
+    let first = match kind {
+        Kind::Main => fill("::unstuck::__private::serve_if_child();", &[]),
+        Kind::Test => TokenStream::new(),
+    };
     let inner = fill(
         "#asyncness #keyword #name () #arrow #body",
         &[
@@ -49,7 +54,7 @@ fn write(kind: Kind, arguments: TokenStream, function: &Function) -> Result<Toke
         ],
     );
     Ok(fill(
-        "#attributes #marker #visibility #keyword #name () #arrow { #inner #run }",
+        "#attributes #marker #visibility #keyword #name () #arrow { #first #inner #run }",
         &[
             ("attributes", function.attributes.clone()),
             ("marker", marker),
@@ -57,6 +62,7 @@ fn write(kind: Kind, arguments: TokenStream, function: &Function) -> Result<Toke
             ("keyword", TokenTree::from(function.keyword.clone()).into()),
             ("name", TokenTree::from(function.name.clone()).into()),
             ("arrow", function.arrow()),
+            ("first", first),
             ("inner", inner),
             ("run", run(&arguments, &function.name)),
         ],

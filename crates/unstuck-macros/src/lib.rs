@@ -1,4 +1,4 @@
-//! The attributes of [unstuck](https://docs.rs/unstuck): `main`, `test`, `timed` and `coroutine`.
+//! The attributes of [unstuck](https://docs.rs/unstuck): `main`, `test`, `timed`, `coroutine` and `job`.
 //!
 //! # The problem
 //! An `async fn main` needs someone to start a runtime, and every program pays for the macro that does it: with the
@@ -13,7 +13,7 @@
 //!
 //! # The rooms
 //! `function` takes a function apart, `args` reads what stands in the attribute's parentheses, `entry` writes
-//! `main` and `test`, `wrap` writes `timed` and `coroutine`, `template` puts tokens together.
+//! `main` and `test`, `wrap` writes `timed` and `coroutine`, `job` writes `job`, `template` puts tokens together.
 //!
 //! # Rejected
 //! `async move { body }` for `main`: the block's type would be inferred from its first `return`, and
@@ -24,6 +24,7 @@
 mod args;
 mod entry;
 mod function;
+mod job;
 mod template;
 mod wrap;
 
@@ -128,4 +129,31 @@ pub fn timed(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn coroutine(arguments: TokenStream, item: TokenStream) -> TokenStream {
     wrap::coroutine(arguments, item)
+}
+
+/// Makes a job of a function: a call that can be put down in writing, and done in another process.
+///
+/// The function stays what it is. Beside it there is a type of the same name, whose `job(..)` takes the same arguments and
+/// gives a job for `unstuck::process::ProcessPool`, or for any other executor.
+///
+/// ```
+/// #[unstuck::job]
+/// fn thumbnail(picture: Vec<u8>, size: u32) -> Vec<u8> {
+///     picture.into_iter().take(size as usize).collect()
+/// }
+///
+/// #[unstuck::main]
+/// async fn main() {
+///     let pool = unstuck::process::ProcessPool::builder().build().unwrap();
+///     let small = pool.spawn(thumbnail::job(vec![7; 1_000], 3)).await.unwrap();
+///     assert_eq!(small, thumbnail(vec![7; 1_000], 3));
+/// }
+/// ```
+///
+/// Arguments and result are of types with serde's `Serialize` and `Deserialize` (what is written `Vec<u8>` travels as
+/// bytes; inside of other types use `unstuck::process::ByteBuf`). The function is free (no `self`), plain (no `async`), and not
+/// generic. Needs the feature `process`.
+#[proc_macro_attribute]
+pub fn job(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    job::expand(arguments, item)
 }

@@ -33,6 +33,7 @@
 //! | call something that waits | [`to_thread`] (or [`spawn_blocking`]) |
 //! | call something that computes | [`cpu`](cpu()), for many items [`par_map`] |
 //! | … in a pool of my own | [`run_in_executor`], [`offload`] |
+//! | call something that may crash, or must be killed | `process::ProcessPool` (feature `process`) |
 //! | hand a value from one to many | [`Deferred`] |
 //! | call a plain function soon, later, at a time | [`Handle::call_soon`], [`Handle::call_later`], [`Handle::call_at`] |
 //! | know whom I work for, without being told | [`ContextVar`](contextvars) |
@@ -58,7 +59,7 @@
 //! # Not here (yet)
 //!
 //! Sockets: `async-io` and `async-net` work on this runtime as they are. Libraries that need tokio's runtime do not.
-//! Cancellation that a task can catch, task groups, a pool of processes. The roadmap is in the repository's CHANGELOG,
+//! Cancellation that a task can catch, task groups. The roadmap is in the repository's CHANGELOG,
 //! and the book (`docs/src` there) tells more about everything here.
 
 #![forbid(unsafe_code)]
@@ -95,7 +96,11 @@ pub use runtime::{Builder, EnterGuard, EventLoop, Handle, Runtime, Statistics};
 pub use task::{Task, TaskId, TaskRef, all_tasks, create_task, spawn, spawn_local};
 pub use unstuck_core::guard::{StallPolicy, StallReport};
 pub use unstuck_core::{CallbackId, Failure, FailureKind, JoinError};
+#[cfg(feature = "process")]
+pub use unstuck_macros::job;
 pub use unstuck_macros::{coroutine, main, test, timed};
+#[cfg(feature = "process")]
+pub use unstuck_process as process;
 pub use unstuck_time::{
     Elapsed, Instant, Interval, MissedTick, Sleep, SleepWith, Timeout, interval, interval_at, sleep,
     sleep_until, timeout, timeout_at,
@@ -118,4 +123,10 @@ pub mod __private {
     pub use crate::aio::gather::{Several, SeveralFallible};
     pub use crate::aio::no_stalls::{no_stalls, no_stalls_single};
     pub use crate::aio::timed::*;
+    #[cfg(feature = "process")]
+    pub use unstuck_process::serve_if_child;
+
+    /// Without the feature `process` there are no child processes.
+    #[cfg(not(feature = "process"))]
+    pub fn serve_if_child() {}
 }

@@ -1,0 +1,95 @@
+//! What the operating system is asked for, and what to do where it has no such thing. All of it safe, through rustix.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions};
+
+/// In the child: it dies with the thread that started it, whatever happens to that.
+///
+/// False if `parent` is dead already.
+pub(crate) fn die_with_parent(parent: u32) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    // Asked after, so that a parent cannot die unnoticed in between.
+    rustix::process::getppid().is_some_and(|pid| pid.as_raw_pid().cast_unsigned() == parent)
+}
+
+/// True if `stream` is one end of a pair that process `parent` made.
+pub(crate) fn is_from(stream: BorrowedFd<'_>, parent: u32) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        rustix::net::sockopt::socket_peercred(stream)
+            .is_ok_and(|peer| peer.pid.as_raw_pid().cast_unsigned() == parent)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        // No credentials: a socket on stdin has to do.
+        let _ = parent;
+        rustix::net::sockopt::socket_type(stream).is_ok()
+    }
+}
+
+/// In the child: takes the socket from stdin, and leaves /dev/null there for the jobs, and for what they start.
+pub(crate) fn take_stdin() -> io::Result<UnixStream> {
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(UnixStream::from(socket))
+}
+
+/// In the child: no more memory than this many bytes of address space.
+pub(crate) fn limit_memory(bytes: u64) -> io::Result<()> {
+    let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    Ok(rustix::process::setrlimit(Resource::As, limit)?)
+}
+
+/// In the child: what `ps` and `top` show, instead of the "exe" of `/proc/self/exe`.
+pub(crate) fn name_process() {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = rustix::thread::set_name(c"unstuck-worker");
+}
+
+/// Kills a child together with what it has started: they are one process group.
+///
+/// Only for children that have not been waited for: until then nobody else can have their number.
+pub(crate) fn kill_group(pid: u32) {
+    if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
+        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+    }
+}
+
+/// Writes to a socket without waiting, and without a SIGPIPE where Rust has not switched it off.
+pub(crate) fn send(socket: &UnixStream, bytes: &[u8]) -> io::Result<usize> {
+    #[cfg(not(target_vendor = "apple"))]
+    let flags = rustix::net::SendFlags::NOSIGNAL;
+    #[cfg(target_vendor = "apple")]
+    let flags = rustix::net::SendFlags::empty();
+    Ok(rustix::net::send(socket, bytes, flags)?)
+}
+
+/// Reads from it do not wait any more.
+pub(crate) fn do_not_wait(fd: impl AsFd) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(fd, true)?)
+}
+
+/// True if the child ends by itself within `limit`. It has closed its socket, so it will, in nearly no time.
+///
+/// It is only looked at, not waited for: its number, and its group, stay its own.
+pub(crate) fn ends_within(pid: u32, limit: Duration) -> bool {
+    let Some(pid) = Pid::from_raw(pid.cast_signed()) else { return false };
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let begun = Instant::now();
+    let mut nap = Duration::from_micros(20);
+    loop {
+        match rustix::process::waitid(WaitId::Pid(pid), look) {
+            Ok(None) if begun.elapsed() < limit => thread::sleep(nap),
+            Ok(None) => return false,
+            Ok(Some(_)) | Err(_) => return true,
+        }
+        nap = (nap * 2).min(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,196 @@
+//! The jobs that the tests submit.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+#[unstuck::job]
+pub(crate) fn double(n: u64) -> u64 {
+    2 * n
+}
+
+#[unstuck::job]
+pub(crate) fn own_pid() -> u32 {
+    std::process::id()
+}
+
+/// Gives back every byte plus one.
+#[unstuck::job]
+pub(crate) fn increment(bytes: Vec<u8>) -> Vec<u8> {
+    bytes.into_iter().map(|byte| byte.wrapping_add(1)).collect()
+}
+
+#[unstuck::job]
+pub(crate) fn panics(message: String) {
+    panic!("{message}");
+}
+
+#[unstuck::job]
+pub(crate) fn panics_without_words() {
+    std::panic::panic_any(42_u32);
+}
+
+#[unstuck::job]
+pub(crate) fn aborts(last_words: String) {
+    eprintln!("{last_words}");
+    std::process::abort();
+}
+
+#[unstuck::job]
+pub(crate) fn exits(code: i32) {
+    std::process::exit(code);
+}
+
+/// As a segmentation fault or a `kill` does.
+#[unstuck::job]
+pub(crate) fn dies_by(signal: i32) {
+    let signal = rustix::process::Signal::from_named_raw(signal).unwrap();
+    loop {
+        // More than once: at the first SIGSEGV, Rust's handler only gives way to the default.
+        rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Overflows the stack.
+#[unstuck::job]
+pub(crate) fn recurses(depth: u64) -> u64 {
+    if std::hint::black_box(depth) == 0 { 0 } else { recurses(depth - 1) + std::hint::black_box(1) }
+}
+
+#[unstuck::job]
+pub(crate) fn runs_for_ever() {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+/// Leaves a mark with its process number, then waits for another mark.
+#[unstuck::job]
+pub(crate) fn waits(begun: String, go: String) -> u32 {
+    fs::write(format!("{begun}.new"), std::process::id().to_string()).unwrap();
+    fs::rename(format!("{begun}.new"), begun).unwrap();
+    while !Path::new(&go).exists() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    std::process::id()
+}
+
+/// Returns when `count` jobs are in `folder` at the same time.
+#[unstuck::job]
+pub(crate) fn meets(folder: String, count: usize) -> u32 {
+    fs::write(Path::new(&folder).join(std::process::id().to_string()), "").unwrap();
+    while fs::read_dir(&folder).unwrap().count() < count {
+        thread::sleep(Duration::from_millis(1));
+    }
+    std::process::id()
+}
+
+/// Says in `file` that `n` has begun, computes for `micros`, and gives `n`.
+#[unstuck::job]
+pub(crate) fn toils(file: String, n: u32, micros: u64) -> u32 {
+    let mut file = fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
+    file.write_all(&n.to_le_bytes()).unwrap();
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_micros(micros) {
+        std::hint::spin_loop();
+    }
+    n
+}
+
+#[unstuck::job]
+pub(crate) fn takes_memory(bytes: usize) -> usize {
+    let memory = vec![1_u8; bytes];
+    std::hint::black_box(&memory).len()
+}
+
+/// Starts a program that runs for ever, says its number, and goes on for ever itself.
+#[unstuck::job]
+pub(crate) fn starts_another(mark: String) {
+    let child = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
+    fs::write(format!("{mark}.new"), child.id().to_string()).unwrap();
+    fs::rename(format!("{mark}.new"), mark).unwrap();
+    loop {
+        thread::park();
+    }
+}
+
+#[unstuck::job]
+pub(crate) fn writes_to_stderr(bytes: usize) -> usize {
+    let line = [b'x'; 99];
+    for _ in 0..bytes / 100 {
+        std::io::stderr().write_all(&line).unwrap();
+        std::io::stderr().write_all(b"\n").unwrap();
+    }
+    bytes
+}
+
+#[unstuck::job]
+pub(crate) fn reads_stdin() -> String {
+    std::io::read_to_string(std::io::stdin()).unwrap()
+}
+
+#[unstuck::job]
+pub(crate) fn variable(name: String) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Leaves one line more in a file.
+#[unstuck::job]
+pub(crate) fn adds_line(file: String) {
+    let mut file = fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
+    file.write_all(b"x\n").unwrap();
+}
+
+/// Makes a pool in its own process.
+#[unstuck::job]
+pub(crate) fn asks_a_child_of_its_own(n: u64) -> u64 {
+    let pool = unstuck::process::ProcessPool::builder().max_children(1).build().unwrap();
+    pool.spawn(double::job(n)).wait().unwrap()
+}
+
+/// As its parent did: makes a pool, whose child leaves its number as a mark and goes on for ever.
+#[unstuck::job]
+pub(crate) fn has_a_child_of_its_own(begun: String, never: String) {
+    let pool = unstuck::process::ProcessPool::builder().max_children(1).build().unwrap();
+    let _ = pool.spawn(waits::job(begun, never)).wait();
+}
+
+/// Open files and threads of this process before and after fifty pools, some of whose children died.
+#[unstuck::job]
+pub(crate) fn makes_fifty_pools() -> [(usize, usize); 2] {
+    let count = |folder| fs::read_dir(folder).unwrap().count();
+    let now = || (count("/proc/self/fd"), count("/proc/self/task"));
+    let before = now();
+    for n in 0..50 {
+        let pool =
+            unstuck::process::ProcessPool::builder().max_children(2).forward_stderr(false).build().unwrap();
+        let dies = pool.spawn(exits::job(3));
+        assert_eq!(pool.spawn(double::job(n)).wait().unwrap(), 2 * n);
+        assert!(dies.wait().unwrap_err().is_worker_death());
+    }
+    // A thread that has ended is counted for a moment longer.
+    crate::support::until("the threads are gone", || now().1 == before.1);
+    [before, now()]
+}
+
+/// How many children this process has, dead ones that nobody waited for included.
+#[unstuck::job]
+pub(crate) fn leaves_no_zombie() -> String {
+    let pool =
+        unstuck::process::ProcessPool::builder().max_children(2).forward_stderr(false).build().unwrap();
+    let jobs: Vec<_> = (0..6).map(|_| pool.spawn(dies_by::job(9))).collect();
+    for job in jobs {
+        assert!(job.wait().unwrap_err().is_worker_death());
+    }
+    drop(pool);
+    let own = std::process::id();
+    let list = fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap().file_name());
+    let children = list.map(|task| {
+        fs::read_to_string(format!("/proc/{own}/task/{}/children", task.to_str().unwrap())).unwrap()
+    });
+    children.collect()
+}

@@ -1,0 +1,76 @@
+//! Ten thousand jobs while a child is killed every 50 ms.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::jobs::{meets, toils};
+use crate::support::{Folder, kill, pool};
+
+const JOBS: u32 = 10_000;
+const CHILDREN: usize = 3;
+
+/// Exactly the killed jobs fail, each with an error that says so; no job is done twice; the pool ends at full strength.
+#[unstuck::test]
+async fn exactly_the_killed_jobs_fail_of_ten_thousand_and_the_pool_ends_at_full_strength() {
+    let pool = Arc::new(pool(CHILDREN));
+    let folder = Folder::new();
+    let killed = Arc::new(Mutex::new(HashSet::new()));
+    let over = Arc::new(AtomicBool::new(false));
+    let killer = thread::spawn({
+        let (pool, killed, over) = (pool.clone(), killed.clone(), over.clone());
+        move || {
+            for turn in 0.. {
+                thread::sleep(Duration::from_millis(50));
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let children = pool.children();
+                if let Some(pid) = children.get(turn % children.len().max(1)) {
+                    killed.lock().unwrap().insert(*pid);
+                    kill(*pid);
+                }
+            }
+        }
+    });
+
+    let jobs: Vec<_> = (0..JOBS).map(|n| pool.spawn(toils::job(folder.mark("begun"), n, 200))).collect();
+    let mut lost = HashMap::new();
+    for (n, job) in (0..JOBS).zip(jobs) {
+        match job.await {
+            Ok(value) => assert_eq!(value, n),
+            Err(error) => {
+                assert_eq!(error.signal(), Some(9), "{error}");
+                assert!(error.to_string().contains("was killed by signal 9 (SIGKILL)"), "{error}");
+                let before = lost.insert(error.worker_pid().unwrap(), n);
+                assert_eq!(before, None, "one death, one job");
+            }
+        }
+    }
+    over.store(true, Ordering::SeqCst);
+    killer.join().unwrap();
+
+    let killed = killed.lock().unwrap();
+    assert!(lost.keys().all(|pid| killed.contains(pid)), "a job failed whose child was not killed");
+    assert!(!killed.is_empty() && lost.len() <= killed.len());
+
+    // Who failed has begun, in the child that was killed, and nobody began twice: not even those who failed.
+    let marks = std::fs::read(folder.mark("begun")).unwrap();
+    let mut begun = vec![0; JOBS as usize];
+    for mark in marks.chunks_exact(4) {
+        begun[u32::from_le_bytes(mark.try_into().unwrap()) as usize] += 1;
+    }
+    let once =
+        |n: u32| begun[n as usize] == 1 || (begun[n as usize] == 0 && lost.values().any(|lost| *lost == n));
+    assert!((0..JOBS).all(once));
+    assert_eq!(pool.statistics().lost, lost.len() as u64);
+    println!("{} children killed, {} jobs lost", killed.len(), lost.len());
+
+    let meeting = Folder::new();
+    let all: Vec<_> = (0..CHILDREN).map(|_| pool.spawn(meets::job(meeting.path(), CHILDREN))).collect();
+    for job in all {
+        job.await.unwrap();
+    }
+}
