@@ -54,6 +54,8 @@ macro_rules! tutorial {
     };
 }
 
+unstuck::process::serve_in_tests!();
+
 tutorial! {
     hello_world in "../hello_world.rs": paused().run(hello_world::tutorial());
     run in "../run.rs": run::tutorial();
@@ -73,6 +75,7 @@ tutorial! {
         "an answer"
     }));
     executors in "../executors.rs": executors::tutorial();
+    process_pool in "../process_pool.rs": process_pool::tutorial();
     event_loop in "../event_loop.rs": event_loop::tutorial(paused());
     running_loop in "../running_loop.rs": running_loop::tutorial(paused());
     call_soon in "../call_soon.rs": paused().run(call_soon::tutorial());

@@ -14,7 +14,9 @@ use crate::template::{Error, fill, text};
 const MOST: usize = 16;
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    let whole = item.clone();
+    // A job owns its arguments, whether its body needs to or not.
+    let allow = fill("#[allow(clippy::needless_pass_by_value)]", &[]);
+    let whole: TokenStream = [allow, item.clone()].into_iter().collect();
     match write(arguments, item) {
         Ok(job) => [whole, job].into_iter().collect(),
         // With the function still there, the error is the only one.

@@ -42,9 +42,13 @@ const BROKEN: i32 = 70;
 /// child, too.
 ///
 /// ```
-/// fn main() {
+/// use unstuck::process::ProcessPool;
+///
+/// fn main() -> std::io::Result<()> {
 ///     unstuck::process::serve_if_child();
-///     // … the program
+///     let pool = ProcessPool::builder().build()?; // … the program
+///     # drop(pool);
+///     Ok(())
 /// }
 /// ```
 ///

@@ -16,15 +16,14 @@ pub(crate) fn die_with_parent(parent: u32) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     // Asked after, so that a parent cannot die unnoticed in between.
-    rustix::process::getppid().is_some_and(|pid| pid.as_raw_pid().cast_unsigned() == parent)
+    rustix::process::getppid() == number(parent)
 }
 
 /// True if `stream` is one end of a pair that process `parent` made.
 pub(crate) fn is_from(stream: BorrowedFd<'_>, parent: u32) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
-        rustix::net::sockopt::socket_peercred(stream)
-            .is_ok_and(|peer| peer.pid.as_raw_pid().cast_unsigned() == parent)
+        rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| Some(peer.pid) == number(parent))
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     {
@@ -32,6 +31,11 @@ pub(crate) fn is_from(stream: BorrowedFd<'_>, parent: u32) -> bool {
         let _ = parent;
         rustix::net::sockopt::socket_type(stream).is_ok()
     }
+}
+
+/// The number of a process, as rustix wants it.
+fn number(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
 }
 
 /// In the child: takes the socket from stdin, and leaves /dev/null there for the jobs, and for what they start.
@@ -57,7 +61,7 @@ pub(crate) fn name_process() {
 ///
 /// Only for children that have not been waited for: until then nobody else can have their number.
 pub(crate) fn kill_group(pid: u32) {
-    if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
+    if let Some(pid) = number(pid) {
         let _ = rustix::process::kill_process_group(pid, Signal::KILL);
     }
 }
@@ -80,7 +84,7 @@ pub(crate) fn do_not_wait(fd: impl AsFd) -> io::Result<()> {
 ///
 /// It is only looked at, not waited for: its number, and its group, stay its own.
 pub(crate) fn ends_within(pid: u32, limit: Duration) -> bool {
-    let Some(pid) = Pid::from_raw(pid.cast_signed()) else { return false };
+    let Some(pid) = number(pid) else { return false };
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     let begun = Instant::now();
     let mut nap = Duration::from_micros(20);

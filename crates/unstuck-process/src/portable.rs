@@ -87,11 +87,14 @@ macro_rules! register {
     };
 }
 
+/// Arguments in, the output appended to what is there; or why not.
+type Run = fn(&[u8], Vec<u8>) -> Result<Vec<u8>, String>;
+
 /// A job in the registry: its name, and how bytes become bytes.
 #[derive(Clone, Copy)]
 pub struct Entry {
     pub(crate) name: &'static str,
-    pub(crate) run: fn(&[u8], Vec<u8>) -> Result<Vec<u8>, String>,
+    pub(crate) run: Run,
 }
 
 inventory::collect!(Entry);

@@ -109,6 +109,7 @@ pub(crate) fn takes_memory(bytes: usize) -> usize {
 
 /// Starts a program that runs for ever, says its number, and goes on for ever itself.
 #[unstuck::job]
+#[expect(clippy::zombie_processes, reason = "it is to be killed together with its parent")]
 pub(crate) fn starts_another(mark: String) {
     let child = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
     fs::write(format!("{mark}.new"), child.id().to_string()).unwrap();

@@ -52,7 +52,7 @@ async fn exactly_the_killed_jobs_fail_of_ten_thousand_and_the_pool_ends_at_full_
     over.store(true, Ordering::SeqCst);
     killer.join().unwrap();
 
-    let killed = killed.lock().unwrap();
+    let killed = killed.lock().unwrap().clone();
     assert!(lost.keys().all(|pid| killed.contains(pid)), "a job failed whose child was not killed");
     assert!(!killed.is_empty() && lost.len() <= killed.len());
 

@@ -132,7 +132,9 @@ fn unsafe_code_is_in_the_listed_files_only() {
 #[test]
 fn petals_and_facade_forbid_unsafe_code() {
     let mut offences = Vec::new();
-    for krate in ["unstuck", "unstuck-blocking", "unstuck-cpu", "unstuck-time", "unstuck-inspect"] {
+    for krate in
+        ["unstuck", "unstuck-blocking", "unstuck-cpu", "unstuck-process", "unstuck-time", "unstuck-inspect"]
+    {
         let path = format!("crates/{krate}/src/lib.rs");
         let text = fs::read_to_string(root().join(&path)).unwrap();
         if !text.contains("#![forbid(unsafe_code)]") {
@@ -158,8 +160,8 @@ fn only_the_queue_names_crossbeam_deque() {
 
 #[test]
 fn petals_do_not_import_each_other_and_the_core_imports_none_of_them() {
-    const PETALS: [&str; 5] =
-        ["unstuck-blocking", "unstuck-cpu", "unstuck-time", "unstuck-net", "unstuck-inspect"];
+    const PETALS: [&str; 6] =
+        ["unstuck-blocking", "unstuck-cpu", "unstuck-process", "unstuck-time", "unstuck-net", "unstuck-inspect"];
     let mut offences = Vec::new();
     for krate in PETALS.iter().copied().chain(["unstuck-core"]) {
         let Ok(manifest) = fs::read_to_string(root().join(format!("crates/{krate}/Cargo.toml"))) else {
