@@ -20,6 +20,10 @@ mod asyncio {}
 #[doc = include_str!("../../../docs/src/offload.md")]
 mod offload {}
 
+#[cfg(feature = "process")]
+#[doc = include_str!("../../../docs/src/process.md")]
+mod process {}
+
 #[doc = include_str!("../../../docs/src/time.md")]
 mod time {}
 

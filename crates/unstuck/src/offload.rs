@@ -8,7 +8,8 @@
 //! | either, in a pool of your own | [`run_in_executor`] | any [`Executor`] |
 //!
 //! asyncio's process pool becomes a thread pool here: Rust threads compute in parallel without help of processes. What
-//! a thread cannot do is be killed: a job that runs, runs to its end.
+//! a thread cannot do is be killed: a job that runs, runs to its end. For that there are real processes, `unstuck::process`
+//! (feature `process`).
 //!
 //! # Adaptive offload
 //!
