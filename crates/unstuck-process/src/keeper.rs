@@ -34,7 +34,8 @@ use crate::worker::{Idle, Silence, Worker, poll_for};
 /// A job is sent to so many processes that die before they have read it.
 const TRIES: usize = 3;
 
-/// A process that dies idle after a shorter life than this is not replaced before a job needs it: it would die again.
+/// A process that dies idle after a shorter life than this, without having done a job, is not replaced before a job needs
+/// it: it would die again.
 const INFANCY: Duration = Duration::from_secs(1);
 
 /// Makes a keeper, with a job or to be idle.
@@ -242,7 +243,8 @@ impl Keeper {
                 Idle::Expired if self.shared.roster.may_leave(&self.seat, true) => return None,
                 Idle::Expired => until = None,
                 Idle::Dead => {
-                    let grown = self.born.elapsed() >= INFANCY;
+                    let useful = self.worker.as_ref().is_some_and(|worker| worker.jobs() > 0);
+                    let grown = useful || self.born.elapsed() >= INFANCY;
                     self.bury();
                     if self.shared.roster.may_leave(&self.seat, true) {
                         return None;

@@ -7,7 +7,7 @@ use unstuck::process::{Options, ProcessPool};
 use unstuck::run_in_executor;
 
 use crate::jobs::*;
-use crate::support::{Folder, pool, pool_of};
+use crate::support::{Folder, kill, pool, pool_of, until};
 
 #[unstuck::test]
 async fn a_job_runs_in_another_process_and_gives_its_value() {
@@ -170,10 +170,31 @@ async fn an_initializer_that_fails_is_the_error_of_the_job_that_needed_the_child
 #[unstuck::test]
 async fn children_that_are_to_stay_warm_are_there_before_the_first_job_and_come_back_when_killed() {
     let pool = pool_of(2).min_children(2).keep_alive(Duration::ZERO).build().unwrap();
-    crate::support::until("both are warm", || pool.children().len() == 2 && pool.statistics().started == 2);
+    until("both are warm", || pool.children().len() == 2 && pool.statistics().started == 2);
     let pid = pool.spawn(own_pid::job()).await.unwrap();
     assert!(pool.children().contains(&pid));
     assert_eq!(pool.statistics().started, 2);
+    kill(pid);
+    until("another one is warm", || pool.statistics().started == 3 && pool.children().len() == 2);
+    assert!(!pool.children().contains(&pid));
+}
+
+/// What a child does whose program has forgotten to let it serve: the test below starts it.
+#[test]
+#[ignore = "the test below runs it as a child"]
+fn a_main_that_does_not_serve() {
+    let refused = ProcessPool::builder().build().unwrap_err();
+    eprintln!("refused: {refused}");
+}
+
+#[unstuck::test]
+async fn a_child_that_does_not_serve_can_make_no_pool_so_that_nothing_starts_itself_for_ever() {
+    let arguments = ["work::a_main_that_does_not_serve", "--exact", "--ignored", "--nocapture"];
+    let pool = pool_of(1).program(std::env::current_exe().unwrap(), arguments).build().unwrap();
+    let error = pool.spawn(double::job(1)).await.unwrap_err();
+    assert!(error.is_transport(), "{error}");
+    let words = error.stderr().unwrap();
+    assert!(words.contains("refused: this process is a child of a process pool"), "{error}");
 }
 
 #[unstuck::test]

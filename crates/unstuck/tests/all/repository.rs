@@ -160,8 +160,14 @@ fn only_the_queue_names_crossbeam_deque() {
 
 #[test]
 fn petals_do_not_import_each_other_and_the_core_imports_none_of_them() {
-    const PETALS: [&str; 6] =
-        ["unstuck-blocking", "unstuck-cpu", "unstuck-process", "unstuck-time", "unstuck-net", "unstuck-inspect"];
+    const PETALS: [&str; 6] = [
+        "unstuck-blocking",
+        "unstuck-cpu",
+        "unstuck-process",
+        "unstuck-time",
+        "unstuck-net",
+        "unstuck-inspect",
+    ];
     let mut offences = Vec::new();
     for krate in PETALS.iter().copied().chain(["unstuck-core"]) {
         let Ok(manifest) = fs::read_to_string(root().join(format!("crates/{krate}/Cargo.toml"))) else {
