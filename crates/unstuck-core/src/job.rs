@@ -37,7 +37,7 @@ use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 #[doc(hidden)]
 pub use care::{Wrapper, contain, report, say, wrapped};
@@ -50,7 +50,7 @@ pub use token::{CancelToken, Cancelled, check, is_cancelled};
 use cell::{Awaited, JobCell, Queued};
 
 use crate::inspect::{self, Await, On};
-use crate::{JoinError, Origin, block_on};
+use crate::{JoinError, Origin, block_on, guard};
 
 /// Work that a pool can run: every `FnOnce() -> T + Send + 'static` is one.
 ///
@@ -322,6 +322,7 @@ impl<T> Future for JobHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(guard::proceed(cx)); // a result stays
         let polled = self.cell.poll(cx);
         self.taken = polled.is_ready();
         if polled.is_pending() {

@@ -216,6 +216,11 @@ impl LocalLoop {
         });
     }
 
+    /// How many tasks have been polled: does the present poll still go on?
+    pub(crate) fn polls(&self) -> u64 {
+        self.polls.get()
+    }
+
     /// Counters and sizes at this moment.
     pub fn statistics(&self) -> Statistics {
         Statistics {

@@ -23,6 +23,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use unstuck_core::guard;
 use unstuck_core::inspect::{self, Await, On};
 
 use crate::handle::{Armed, Home, NoTimer, Seen};
@@ -272,7 +273,8 @@ impl Future for Sleep {
             let until = On::Moment(Duration::from_nanos(self.deadline));
             inspect::pending(cx, self.note(), || Await::new("sleep", until));
         }
-        polled
+        // It stays over, so it can say so later.
+        if polled.is_ready() { guard::proceed(cx) } else { polled }
     }
 }
 

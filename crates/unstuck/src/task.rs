@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+pub use unstuck_core::guard::Budgeted;
 pub use unstuck_core::{Task, TaskId, TaskRef};
 
 use crate::runtime::Handle;
@@ -62,6 +63,27 @@ pub fn spawn_local<F: Future + 'static>(future: F) -> Task<F::Output> {
 #[must_use]
 pub fn current() -> Option<TaskRef> {
     unstuck_core::current_task()
+}
+
+/// Lets a future of another crate share in its task's budget.
+///
+/// A task whose awaits are all ready at once would keep its worker for itself. The futures of this crate see to it: when a poll
+/// has taken half of the guard's [threshold](crate::Builder::stall_threshold), or a thousand of them were ready where no guard
+/// watches, they let the others have a turn first. Futures from elsewhere, such as a channel's, do not know of that; wrapped in
+/// this they do. It costs an allocation for each wrapped future: wrap the loop's stream or the whole inner future rather than each item,
+/// or put a [`checkpoint`](crate::checkpoint()) into the loop, which needs none.
+///
+/// ```
+/// # unstuck::run(async {
+/// let foreign = async { 42 };
+/// assert_eq!(unstuck::task::budgeted(foreign).await, 42);
+/// # });
+/// ```
+///
+/// # Cancellation
+/// As that of the future inside.
+pub fn budgeted<F: Future>(future: F) -> Budgeted<F> {
+    unstuck_core::guard::budgeted(future)
 }
 
 /// Every unfinished task of this thread's runtime: asyncio's `all_tasks()`.

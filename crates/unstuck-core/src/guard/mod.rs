@@ -3,6 +3,7 @@
 //! The README in this folder tells the promise, the protocol, the races and the cost.
 
 mod beat;
+mod budget;
 mod checkpoint;
 mod duty;
 mod lookout;
@@ -25,6 +26,7 @@ pub(crate) use lookout::NO_TASK;
 pub(crate) use monitor::{AskForStack, LookAtCrowd, Monitor, Place, Replacement, Watched};
 pub(crate) use probe::{Look, ThreadProbe};
 
+pub use budget::{Budgeted, budgeted, proceed};
 pub use checkpoint::{Checkpoint, checkpoint};
 #[doc(hidden)]
 pub use lookout::Lookout;

@@ -143,6 +143,11 @@ impl Worker {
         self.shared.is_guarded().then(|| self.pulse().beat.is_overdue())
     }
 
+    /// How many polls have begun: does the present one still go on?
+    pub(crate) fn polls(&self) -> u64 {
+        self.pulse().beat.polls()
+    }
+
     #[inline]
     fn remote(&self) -> &Remote {
         &self.shared.remotes[self.index]

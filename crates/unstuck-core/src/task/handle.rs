@@ -8,7 +8,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::header::{Header, discard_outcome, drop_refs, take_outcome};
 use super::state::{Cancel, Let};
@@ -16,7 +16,7 @@ use super::waker::submit;
 use crate::error::{JoinError, Origin};
 use crate::inspect;
 use crate::job::contain;
-use crate::{block_on, context, vars};
+use crate::{block_on, context, guard, vars};
 
 /// A spawned task. Awaiting it gives its result.
 ///
@@ -163,6 +163,7 @@ impl<T> Future for Task<T> {
             }
             debug_assert!(header.state.is_complete());
         }
+        ready!(guard::proceed(cx)); // the result stays
         self.try_result().map_or(Poll::Pending, Poll::Ready)
     }
 }

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use unstuck_core::guard::proceed;
 use unstuck_core::inspect::{self, Await, On};
 use unstuck_core::job::contain;
 use unstuck_core::sync::Mutex;
@@ -210,7 +211,9 @@ impl<T: Clone> Future for Deferred<T> {
         let mut state = this.shared.lock();
         if let Some(outcome) = &state.outcome {
             inspect::gone(std::ptr::from_ref(this).addr());
-            return Poll::Ready(outcome.clone());
+            let outcome = outcome.clone();
+            drop(state);
+            return proceed(cx).map(|()| outcome);
         }
         let ticket = *this.ticket.get_or_insert_with(|| {
             state.next_ticket += 1;
