@@ -32,7 +32,8 @@
 //! | wait for some time, or no longer than that | [`sleep`], [`interval`], [`wait_for`], [`timeout`](timeout()) |
 //! | call something that waits | [`to_thread`] (or [`spawn_blocking`]) |
 //! | call something that computes | [`cpu`](cpu()), for many items [`par_map`] |
-//! | … in a pool of my own | [`run_in_executor`], [`offload`] |
+//! | … in a pool of my own, under a limit, with a name | [`run_in_executor`], [`offload`], [`offload::call`] |
+//! | read a file, look up a name | [`fs`], [`net::lookup`] |
 //! | call something that may crash, or must be killed | `process::ProcessPool` (feature `process`) |
 //! | hand a value from one to many | [`Deferred`] |
 //! | call a plain function soon, later, at a time | [`Handle::call_soon`], [`Handle::call_later`], [`Handle::call_at`] |
@@ -69,7 +70,9 @@ mod aio;
 mod book;
 pub mod contextvars;
 pub mod debug;
+pub mod fs;
 pub mod guard;
+pub mod net;
 pub mod offload;
 mod runtime;
 #[cfg(feature = "sync")]

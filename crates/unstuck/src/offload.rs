@@ -6,6 +6,10 @@
 //! | computes for longer than about 100 µs | [`cpu`] | a rayon pool with a thread per CPU |
 //! | computes, for each of many items | [`par_map`] | the same, results in order |
 //! | either, in a pool of your own | [`run_in_executor`] | any [`Executor`] |
+//! | waits, with a name, a limit, a thread of its own | [`call()`] | the same threads, past a [`Limiter`] |
+//! | reads a file, looks up a name | [`fs`](crate::fs), [`net::lookup`](crate::net::lookup) | the same, with room kept for it |
+//!
+//! A closure that runs asks [`is_cancelled`] or [`check`] whether anybody still wants it.
 //!
 //! asyncio's process pool becomes a thread pool here: Rust threads compute in parallel without help of processes. What
 //! a thread cannot do is be killed: a job that runs, runs to its end. For that there are real processes, `unstuck::process`
@@ -31,11 +35,19 @@
 //!   single-threaded loop, on a paused clock, without the guard, or to calls from outside of tasks.
 
 mod adaptive;
+mod call;
+mod own;
 mod sites;
 
+pub use call::{Call, call};
+pub(crate) use own::own;
 pub use sites::{CallSite, call_sites};
-pub use unstuck_blocking::{RunningJob, Shutdown, ShutdownReport, ThreadPool};
-pub use unstuck_core::job::{Executor, Job, JobHandle, Options, QueuedJob, job};
+pub use unstuck_blocking::{
+    Limiter, LimiterStatistics, Overflow, Route, RunningJob, Shutdown, ShutdownReport, ThreadPool,
+};
+pub use unstuck_core::job::{
+    CancelToken, Cancelled, Executor, Job, JobHandle, Options, QueuedJob, check, is_cancelled, job,
+};
 pub use unstuck_cpu::{Builder as CpuBuilder, CpuPool, Map};
 
 use std::panic::Location;
@@ -60,11 +72,11 @@ use crate::runtime::stack::{self, Stack};
 ///
 /// # Cancellation
 /// Dropping the handle lets the call go on by itself. [`JobHandle::cancel`] takes back a call that has not begun; one
-/// that runs cannot be stopped.
+/// that runs can [see](is_cancelled) that it was cancelled, and cannot be stopped if it does not look.
 ///
 /// # Errors
 /// The result is a [`JoinError`](crate::JoinError) if the closure panicked, was cancelled, or was refused because the
-/// runtime has shut down.
+/// runtime has shut down or a [bounded queue](crate::Builder::blocking_queue) is full.
 ///
 /// # Panics
 /// Panics outside a runtime.

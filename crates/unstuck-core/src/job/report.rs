@@ -5,6 +5,7 @@ use std::panic::Location;
 use std::time::{Duration, Instant};
 
 use super::{CancelToken, QueuedJob};
+use crate::TaskRef;
 
 /// How a pool ends: what becomes of queued jobs, and how long to wait for running ones.
 ///
@@ -110,6 +111,10 @@ pub struct ShutdownReport {
     pub cancelled: usize,
     /// Threads of the pool that still exist.
     pub threads: usize,
+    /// Tasks that had not ended: only a runtime's shutdown has any.
+    pub tasks: Vec<TaskRef>,
+    /// Workers or their like have not ended.
+    workers: bool,
 }
 
 impl ShutdownReport {
@@ -117,12 +122,21 @@ impl ShutdownReport {
     #[doc(hidden)]
     pub fn new(mut running: Vec<RunningJob>, cancelled: usize, threads: usize) -> Self {
         running.sort_by_key(RunningJob::since);
-        Self { running, cancelled, threads }
+        Self { running, cancelled, threads, tasks: Vec::new(), workers: false }
     }
 
-    /// True if no thread of the pool is left.
+    /// Adds what the scheduler left behind, if it did: for runtimes.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_tasks(mut self, ended: bool, tasks: Vec<TaskRef>) -> Self {
+        self.workers = !ended;
+        self.tasks = if ended { Vec::new() } else { tasks };
+        self
+    }
+
+    /// True if everything has ended: no job runs, no thread is left, and of a runtime no task and no worker.
     pub fn is_complete(&self) -> bool {
-        self.threads == 0
+        self.threads == 0 && !self.workers
     }
 }
 
@@ -131,6 +145,10 @@ impl fmt::Display for ShutdownReport {
         write!(f, "{} still running, {} cancelled", self.running.len(), self.cancelled)?;
         for job in &self.running {
             write!(f, "\n  {job}")?;
+        }
+        for task in &self.tasks {
+            let (id, name, place) = (task.id(), task.name(), task.place());
+            write!(f, "\n  task {id} '{name}' (from {}:{})", place.file(), place.line())?;
         }
         Ok(())
     }

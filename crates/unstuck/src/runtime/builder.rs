@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use unstuck_blocking::Overflow;
 use unstuck_core::guard::{GuardConfig, Sink, StallPolicy, StallReport};
 use unstuck_core::{Config, Failure, FailureSink, Hook, LocalLoop, Scheduler};
 
@@ -32,6 +33,7 @@ pub struct Builder {
     pub(super) start_paused: bool,
     pub(super) max_blocking_threads: Option<usize>,
     pub(super) blocking_keep_alive: Option<Duration>,
+    pub(super) blocking_queue: Option<(usize, Overflow)>,
     pub(super) cpu_threads: Option<usize>,
     pub(super) cpu_low_priority: bool,
     adaptive_offload: bool,
@@ -63,6 +65,7 @@ impl Builder {
             start_paused: false,
             max_blocking_threads: None,
             blocking_keep_alive: None,
+            blocking_queue: None,
             cpu_threads: None,
             cpu_low_priority: true,
             adaptive_offload: true,
@@ -126,6 +129,14 @@ impl Builder {
     #[must_use]
     pub fn blocking_keep_alive(mut self, time: Duration) -> Self {
         self.blocking_keep_alive = Some(time);
+        self
+    }
+
+    /// No more calls of `to_thread` than `bound` wait for a thread; `overflow` says what happens to further ones. Without
+    /// a bound unless set: then a line on stderr tells of ten thousand. See [`Overflow`].
+    #[must_use]
+    pub fn blocking_queue(mut self, bound: usize, overflow: Overflow) -> Self {
+        self.blocking_queue = Some((bound, overflow));
         self
     }
 

@@ -12,6 +12,7 @@ use std::future::Future;
 use std::io;
 use std::time::{Duration, Instant};
 
+use unstuck_core::job::ShutdownReport;
 use unstuck_core::{Scheduler, Task};
 
 use crate::guard::alarm::Alarm;
@@ -145,20 +146,42 @@ impl Runtime {
         self.handle.stack().tell_of_stalls();
     }
 
-    /// As [`shutdown`](Self::shutdown), but waits no longer than `limit`. True if everything has ended.
+    /// As [`shutdown`](Self::shutdown), but waits no longer than `limit`. The report says whether
+    /// [everything has ended](ShutdownReport::is_complete), and names the tasks and jobs that have not: what they are
+    /// called, where they came from, and for how long they have been running.
     ///
     /// What has not ended goes on in the background; a task that blocks its worker ends when its poll returns.
-    #[allow(clippy::must_use_candidate)]
-    pub fn shutdown_timeout(mut self, limit: Duration) -> bool {
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let runtime = unstuck::Runtime::new().unwrap();
+    /// let (release, until_released) = std::sync::mpsc::channel::<()>();
+    /// let (started, has_started) = std::sync::mpsc::channel();
+    /// let stuck = runtime.handle().spawn_blocking(move || {
+    ///     started.send(()).unwrap();
+    ///     until_released.recv().is_err()
+    /// });
+    /// has_started.recv().unwrap();
+    /// let report = runtime.shutdown_timeout(Duration::from_millis(10));
+    /// assert!(!report.is_complete() && report.running.len() == 1);
+    /// println!("{report}"); // 1 still running, 0 cancelled; job (from src/main.rs:6), running for 10ms, cancelled
+    /// drop(release);
+    /// assert!(stuck.wait().unwrap());
+    /// ```
+    #[must_use = "the report names what has not ended"]
+    pub fn shutdown_timeout(mut self, limit: Duration) -> ShutdownReport {
         self.ended = true;
         self.end_within(limit)
     }
 
-    fn end_within(&self, limit: Duration) -> bool {
+    fn end_within(&self, limit: Duration) -> ShutdownReport {
         let begun = Instant::now();
-        let tasks = self.scheduler.shutdown(Some(limit));
+        self.scheduler.shutdown(Some(limit));
         let left = limit.saturating_sub(begun.elapsed());
-        self.handle.stack().shutdown_pools(Some(left)).is_complete() && tasks
+        let report = self.handle.stack().shutdown_pools(Some(left));
+        // Asked again: a task may have waited for one of the jobs.
+        report.with_tasks(self.scheduler.shutdown(Some(Duration::ZERO)), self.handle.tasks())
     }
 }
 
@@ -168,7 +191,7 @@ impl Drop for Runtime {
             return;
         }
         if unstuck_core::is_inside() {
-            self.end_within(Duration::ZERO);
+            let _ = self.end_within(Duration::ZERO);
             return;
         }
         let begun = Instant::now();
@@ -181,7 +204,12 @@ impl Drop for Runtime {
         if let Some(stall) = self.handle.stack().alarm.as_deref().and_then(Alarm::untold) {
             eprintln!("unstuck: {stall}"); // a drop must not panic
         }
-        let report = self.handle.stack().shutdown_pools(Some(DROP_LIMIT.saturating_sub(begun.elapsed())));
+        let stack = self.handle.stack();
+        let mut report = stack.shutdown_pools(Some(PATIENCE.saturating_sub(begun.elapsed())));
+        if !report.is_complete() {
+            eprintln!("unstuck: the runtime was dropped and waits for jobs: {report}");
+            report = stack.shutdown_pools(Some(DROP_LIMIT.saturating_sub(begun.elapsed())));
+        }
         if !report.is_complete() {
             eprintln!("unstuck: the runtime was dropped and leaves jobs behind: {report}");
         }

@@ -39,6 +39,10 @@ pub(crate) struct Stack {
     pub(crate) overdue: Overdue,
 }
 
+/// Threads for calls of the runtime's own (names, files) when users' calls fill the pool. A resolver that does not answer
+/// holds one for seconds, so one would not do; more than a handful at once want the general room anyway.
+const RESERVED: usize = 4;
+
 /// The driver at the bottom and the timers around it.
 pub(crate) fn driver(builder: &Builder) -> TimeDriver<ThreadDriver> {
     let clock = if builder.start_paused { Clock::paused() } else { Clock::real() };
@@ -67,6 +71,7 @@ impl Stack {
         let mut blocking = ThreadPool::builder()
             .name(format!("{}-blocking", builder.thread_name))
             .around(enters())
+            .reserved(RESERVED)
             .on_drop(Shutdown::within(Duration::ZERO));
         let mut cpu = CpuPool::builder()
             .name(format!("{}-cpu", builder.thread_name))
@@ -78,6 +83,9 @@ impl Stack {
         }
         if let Some(keep_alive) = builder.blocking_keep_alive {
             blocking = blocking.keep_alive(keep_alive);
+        }
+        if let Some((bound, overflow)) = builder.blocking_queue {
+            blocking = blocking.queue(bound, overflow);
         }
         if let Some(bytes) = builder.thread_stack_size {
             blocking = blocking.stack_size(bytes);

@@ -84,7 +84,7 @@ fn only_a_guard_that_is_on_has_a_thread() {
         let threads = |builder: unstuck::Builder| {
             let runtime = builder.worker_threads(2).build().unwrap();
             let threads = own_number("Threads:") - before;
-            assert!(runtime.shutdown_timeout(PATIENCE));
+            assert!(runtime.shutdown_timeout(PATIENCE).is_complete());
             until("its threads are gone", || own_number("Threads:") == before);
             threads
         };
@@ -199,7 +199,7 @@ fn disturbed(disturbance: impl FnOnce()) -> Vec<StallReport> {
             task.await.unwrap();
         }
     });
-    assert!(runtime.shutdown_timeout(PATIENCE)); // the last report has been delivered
+    assert!(runtime.shutdown_timeout(PATIENCE).is_complete()); // the last report has been delivered
     let reports = reports.lock().unwrap();
     reports.clone()
 }

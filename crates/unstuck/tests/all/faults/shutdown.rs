@@ -89,7 +89,7 @@ fn shutdown_with_a_limit_returns_although_a_task_blocks_its_worker() {
     let held = gate.clone();
     let task = runtime.spawn(async move { held.pass() });
     gate.wait_for(1);
-    assert!(!runtime.shutdown_timeout(Duration::from_millis(100)), "the gate is still closed");
+    assert!(!runtime.shutdown_timeout(Duration::from_millis(100)).is_complete(), "the gate is still closed");
     gate.open();
     unstuck::run_single(task).unwrap();
 }
@@ -101,7 +101,7 @@ fn shutdown_with_a_limit_returns_although_a_closure_runs() {
     let held = gate.clone();
     let job = runtime.handle().spawn_blocking(move || held.pass());
     gate.wait_for(1);
-    assert!(!runtime.shutdown_timeout(Duration::from_millis(100)), "the gate is still closed");
+    assert!(!runtime.shutdown_timeout(Duration::from_millis(100)).is_complete(), "the gate is still closed");
     gate.open();
     job.wait().unwrap();
 
@@ -111,7 +111,7 @@ fn shutdown_with_a_limit_returns_although_a_closure_runs() {
     let job = runtime.handle().cpu(move || held.pass());
     gate.wait_for(1);
     let queued = runtime.handle().cpu(|| unreachable!("it is cancelled"));
-    assert!(!runtime.shutdown_timeout(Duration::from_millis(100)), "the gate is still closed");
+    assert!(!runtime.shutdown_timeout(Duration::from_millis(100)).is_complete(), "the gate is still closed");
     assert!(queued.wait().map(|(): ()| ()).unwrap_err().is_cancelled());
     gate.open();
     job.wait().unwrap();
