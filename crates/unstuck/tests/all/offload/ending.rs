@@ -1,0 +1,141 @@
+//! Ends that do not hang in silence.
+
+use std::time::Duration;
+
+use unstuck::offload::{self, Limiter, Options, Route, Shutdown, ThreadPool};
+use unstuck::{Runtime, to_thread};
+
+use crate::support::{Gate, in_child, text};
+
+#[test]
+fn a_runtimes_report_names_jobs_and_tasks_that_have_not_ended() {
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let gate = Gate::new();
+    let (held, in_task) = (gate.clone(), gate.clone());
+    let _entered = runtime.enter();
+    let job = offload::call().name("stuck call").spawn(move || held.pass());
+    drop(runtime.spawn(async move { in_task.pass() }));
+    gate.wait_for(2);
+    drop(_entered);
+    let report = runtime.shutdown_timeout(Duration::from_millis(10));
+    assert!(!report.is_complete());
+    assert_eq!((report.running.len(), report.tasks.len()), (1, 1));
+    assert_eq!(report.running[0].name(), Some("stuck call"));
+    assert!(report.running[0].since().elapsed() >= Duration::from_millis(10));
+    let text = report.to_string();
+    assert!(text.contains("job 'stuck call' (from ") && text.contains("offload/ending.rs"), "{text}");
+    assert!(text.contains("\n  task "), "{text}");
+    gate.open();
+    job.wait().unwrap();
+}
+
+#[test]
+fn a_shutdown_asks_running_closures_to_stop_and_is_complete_when_they_do() {
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let running = Gate::new();
+    running.open();
+    let told = running.clone();
+    drop(runtime.handle().spawn_blocking(move || {
+        told.pass();
+        while !offload::is_cancelled() {
+            std::thread::yield_now();
+        }
+    }));
+    running.wait_for(1);
+    let report = runtime.shutdown_timeout(Duration::from_secs(60));
+    assert!(report.is_complete() && report.running.is_empty(), "{report}");
+}
+
+#[test]
+fn dropping_a_runtime_says_after_a_second_which_jobs_it_waits_for() {
+    let output = in_child(&[], || {
+        let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+        let gate = Gate::new();
+        let held = gate.clone();
+        {
+            let _entered = runtime.enter();
+            drop(offload::call().name("slow one").spawn(move || held.pass()));
+        }
+        gate.wait_for(1);
+        // Opens when the drop has said its line: this thread's own stderr cannot be read here, so by time; too early
+        // would only show as a missing line.
+        let opener = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(3));
+            gate.open();
+        });
+        drop(runtime);
+        opener.join().unwrap();
+    });
+    if let Some(output) = output {
+        let text = text(&output);
+        assert!(output.status.success(), "{text}");
+        assert!(text.contains("the runtime was dropped and waits for jobs: 1 still running"), "{text}");
+        assert!(text.contains("job 'slow one' (from "), "{text}");
+        assert!(!text.contains("leaves jobs behind"), "{text}");
+    }
+}
+
+#[test]
+fn a_pool_that_ends_takes_the_jobs_along_that_wait_for_a_limiter() {
+    let limiter = Limiter::new("one", 1);
+    let route = Route::new().limiter(&limiter);
+    let other = ThreadPool::builder().build().unwrap();
+    let gate = Gate::new();
+    let held = gate.clone();
+    // Another pool's job has the permit: whoever waits for it here has no thread.
+    let holder = other.submit_in(move || held.pass(), Options::new(), &route);
+    gate.wait_for(1);
+
+    let cancels = ThreadPool::builder().build().unwrap();
+    let kept: Vec<_> = (0..3).map(|_| cancels.submit_in(|| (), Options::new(), &route)).collect();
+    assert_eq!(cancels.statistics().held, 3);
+    let report = cancels.shutdown_timeout(Duration::from_secs(60));
+    assert_eq!((report.cancelled, report.is_complete()), (3, true));
+    assert!(kept.into_iter().all(|job| job.wait().unwrap_err().is_cancelled()));
+    assert!(cancels.submit_in(|| (), Options::new(), &route).wait().unwrap_err().is_rejected());
+
+    let waits = ThreadPool::builder().build().unwrap();
+    let kept: Vec<_> = (0..3).map(|n| waits.submit_in(move || n, Options::new(), &route)).collect();
+    assert!(waits.shutdown_with(Shutdown::detach()).is_complete(), "there is no thread yet");
+    std::thread::scope(|scope| {
+        let ending = scope.spawn(|| waits.shutdown());
+        gate.open();
+        ending.join().unwrap();
+    });
+    assert!(kept.iter().all(unstuck::JobHandle::is_done), "the shutdown waited for them");
+    assert_eq!(kept.into_iter().map(|job| job.wait().unwrap()).sum::<i32>(), 3);
+    holder.wait().unwrap();
+}
+
+#[test]
+fn a_call_on_its_own_thread_is_waited_for_and_named_like_any_other() {
+    let pool = ThreadPool::builder().build().unwrap();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let job = offload::call().name("listener").own_thread().on(&pool).spawn(move || held.pass());
+    gate.wait_for(1);
+    let report = pool.shutdown_timeout(Duration::from_millis(5));
+    assert_eq!((report.running.len(), report.threads), (1, 1));
+    assert!(report.to_string().contains("job 'listener'"), "{report}");
+    assert!(offload::call().own_thread().on(&pool).spawn(|| ()).wait().unwrap_err().is_rejected());
+    gate.open();
+    job.wait().unwrap();
+    assert!(pool.shutdown_timeout(Duration::from_secs(60)).is_complete());
+}
+
+#[test]
+fn the_end_of_run_ends_a_loop_that_asks_whether_it_was_cancelled() {
+    // In tokio this program never ends.
+    unstuck::run(async {
+        let running = Gate::new();
+        running.open();
+        let told = running.clone();
+        drop(to_thread(move || {
+            told.pass();
+            while offload::check().is_ok() {
+                std::thread::yield_now();
+            }
+        }));
+        crate::support::eventually("it runs", || running.arrived() == 1).await;
+    });
+}

@@ -1,0 +1,194 @@
+//! Jobs that wait for jobs behind them. On a pool that does not notice, each of these hangs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+
+use unstuck::offload::{self, Limiter, Options, Route, ThreadPool};
+use unstuck::{Handle, Runtime, run_in_executor, spawn, to_thread};
+
+use crate::support::{Gate, in_child, text, until};
+
+fn pool_of_one(lent: usize) -> Arc<ThreadPool> {
+    Arc::new(ThreadPool::builder().max_threads(1).max_lent_threads(lent).build().unwrap())
+}
+
+#[test]
+fn a_job_that_waits_for_one_behind_it_does_not_hang() {
+    let pool = pool_of_one(1);
+    let inside = pool.clone();
+    let outer = pool.spawn(move || inside.spawn(|| 40).wait().unwrap() + 2);
+    assert_eq!(outer.wait().unwrap(), 42);
+    until("nobody waits any more", || pool.statistics().waiting == 0 && pool.statistics().running == 0);
+}
+
+#[test]
+fn a_chain_of_jobs_each_waiting_for_the_next_does_not_hang() {
+    fn depth(pool: &Arc<ThreadPool>, left: u32) -> u32 {
+        if left == 0 {
+            return 0;
+        }
+        let inside = pool.clone();
+        pool.spawn(move || depth(&inside, left - 1)).wait().unwrap() + 1
+    }
+    let pool = pool_of_one(50);
+    assert_eq!(depth(&pool, 50), 50);
+}
+
+#[test]
+fn a_job_that_waits_for_another_through_a_task_does_not_hang() {
+    let runtime = Runtime::builder().worker_threads(2).max_blocking_threads(1).build().unwrap();
+    let sum = runtime.handle().spawn_blocking(|| {
+        let task = spawn(async { to_thread(|| 40).await.unwrap() });
+        let by_task = task.wait().unwrap();
+        by_task + Handle::current().block_on(async { to_thread(|| 2).await.unwrap() })
+    });
+    let sum = sum.wait();
+    assert_eq!(sum.unwrap(), 42);
+}
+
+#[test]
+fn jobs_beyond_the_limit_wait_again_as_soon_as_the_waiting_one_goes_on() {
+    let pool = pool_of_one(1);
+    let (inside, gate, first_waits) = (pool.clone(), Gate::new(), Gate::new());
+    let (held, told) = (gate.clone(), first_waits.clone());
+    let outer = pool.spawn(move || {
+        inside.spawn(|| ()).wait().unwrap();
+        told.pass();
+        held.pass();
+    });
+    first_waits.open();
+    gate.wait_for(1);
+    // The first has its room again, so the next waits although a second thread is there.
+    let next = pool.spawn(|| "next");
+    assert_eq!((pool.statistics().running, pool.statistics().queued), (1, 1));
+    assert!(!next.is_done());
+    gate.open();
+    outer.wait().unwrap();
+    assert_eq!(next.wait().unwrap(), "next");
+}
+
+#[test]
+fn where_no_thread_may_be_added_the_wait_is_an_error_that_names_both_jobs() {
+    let pool = pool_of_one(0);
+    let inside = pool.clone();
+    let outer = move || {
+        let inner = inside.submit(|| unreachable!("it is taken back"), Options::new().name("inner"));
+        inner.wait().map(|(): ()| ()).unwrap_err()
+    };
+    let error = pool.submit(outer, Options::new().name("outer")).wait().unwrap();
+    let text = error.to_string();
+    assert!(error.is_rejected() && text.starts_with("job 'inner' (from "), "{text}");
+    assert!(text.contains("job 'outer' (from ") && text.contains("max_lent_threads 0"), "{text}");
+    assert_eq!(pool.spawn(|| "goes on").wait().unwrap(), "goes on");
+}
+
+#[test]
+fn a_block_on_that_would_never_return_panics_and_names_both_jobs() {
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let pool = pool_of_one(0);
+    let inside = pool.clone();
+    let _entered = runtime.enter();
+    let outer = move || {
+        Handle::current().block_on(async { run_in_executor(&*inside, || ()).await }).unwrap();
+    };
+    let handle = runtime.handle();
+    let outer = move || {
+        let _entered = handle.enter();
+        outer();
+    };
+    let error = pool.submit(outer, Options::new().name("outer")).wait().unwrap_err();
+    let message = error.panic_message().unwrap();
+    assert!(message.starts_with("block_on() would never return: job 'outer' (from "), "{message}");
+    assert!(message.contains(") is queued and every thread of its pool would wait"), "{message}");
+}
+
+#[test]
+fn a_job_that_comes_when_every_thread_waits_is_refused_and_told_for_whom() {
+    let pool = pool_of_one(0);
+    let gate = Gate::new();
+    let other = ThreadPool::builder().max_threads(1).build().unwrap();
+    let held = gate.clone();
+    let awaited = other.spawn(move || held.pass());
+    // It waits for another pool, which nobody can forbid while nothing is queued here.
+    let waiter = pool.submit(move || awaited.wait().unwrap(), Options::new().name("waiter"));
+    until("it waits", || pool.statistics().waiting == 1);
+    let error = pool.submit(|| (), Options::new().name("late")).wait().unwrap_err();
+    let text = error.to_string();
+    assert!(error.is_rejected() && text.starts_with("job 'late' (from "), "{text}");
+    assert!(text.contains("job 'waiter' (from "), "{text}");
+    gate.open();
+    waiter.wait().unwrap();
+    assert_eq!((pool.spawn(|| 1).wait().unwrap(), pool.statistics().refused), (1, 1));
+}
+
+#[test]
+fn a_job_that_waits_for_one_behind_its_full_limiter_does_not_hang() {
+    let pool = Arc::new(ThreadPool::builder().build().unwrap());
+    let limiter = Limiter::new("one at a time", 1);
+    let (inside, same) = (pool.clone(), limiter.clone());
+    let route = Route::new().limiter(&limiter);
+    let outer = move || {
+        let inner = inside.submit_in(|| 40, Options::new(), &Route::new().limiter(&same));
+        inner.wait().unwrap() + 2
+    };
+    assert_eq!(pool.submit_in(outer, Options::new(), &route).wait().unwrap(), 42);
+    until("all permits are back", || limiter.statistics().running == 0);
+}
+
+#[test]
+fn a_job_on_a_thread_of_its_own_may_wait_for_the_pool() {
+    let runtime = Runtime::builder().worker_threads(1).max_blocking_threads(1).build().unwrap();
+    let sum = runtime.block_on(async {
+        let limiter = Limiter::new("one", 1);
+        let same = limiter.clone();
+        let outer = move || offload::call().limiter(&same).spawn(|| 40).wait().unwrap() + 2;
+        offload::call().own_thread().limiter(&limiter).spawn(outer).await
+    });
+    assert_eq!(sum.unwrap(), 42);
+}
+
+#[test]
+fn many_jobs_that_wait_for_many_others_all_end() {
+    let pool = Arc::new(ThreadPool::builder().max_threads(3).max_lent_threads(200).build().unwrap());
+    let done = Arc::new(AtomicUsize::new(0));
+    let jobs: Vec<_> = (0..100)
+        .map(|n| {
+            let (inside, done) = (pool.clone(), done.clone());
+            pool.spawn(move || {
+                let behind: Vec<_> = (0..3).map(|m| inside.spawn(move || n * m)).collect();
+                let sum: usize = behind.into_iter().map(|job| job.wait().unwrap()).sum();
+                done.fetch_add(1, Ordering::SeqCst);
+                sum
+            })
+        })
+        .collect();
+    for (n, job) in jobs.into_iter().enumerate() {
+        assert_eq!(job.wait().unwrap(), 3 * n);
+    }
+    assert_eq!(done.load(Ordering::SeqCst), 100);
+    let statistics = pool.statistics();
+    assert!(statistics.started <= 203, "{statistics:?}");
+}
+
+#[test]
+fn when_no_thread_can_be_made_for_a_job_that_is_waited_for_it_is_refused() {
+    // The address space of this process gets so small that the second thread of the pool cannot be made.
+    let output = in_child(&["prlimit", "--as=4294967296"], || {
+        let pool = Arc::new(ThreadPool::builder().max_threads(1).stack_size(3 << 30).build().unwrap());
+        let inside = pool.clone();
+        let (tell, told) = channel();
+        let outer = pool.spawn(move || tell.send(inside.spawn(|| ()).wait()).unwrap());
+        match told.recv() {
+            Ok(Err(error)) => println!("REFUSED: {error}"),
+            Ok(Ok(())) => println!("it ran"),
+            // The first thread could not be made either.
+            Err(_) => println!("REFUSED: {}", outer.wait().unwrap_err()),
+        }
+    });
+    if let Some(output) = output {
+        let text = text(&output);
+        assert!(output.status.success(), "{text}");
+        assert!(text.contains("REFUSED: job (from ") && text.contains("no thread could be made"), "{text}");
+    }
+}
