@@ -69,6 +69,16 @@ pub trait Rt: Sized + 'static {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static;
 
+    /// As [`to_thread`](Self::to_thread), but always on a thread of the pool: unstuck would keep short calls on the worker.
+    #[track_caller]
+    fn in_pool<T, F>(job: F) -> impl Future<Output = T> + Send + 'static
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        Self::to_thread(job)
+    }
+
     /// Runs a closure that computes on the runtime's CPU pool; on rayon and a oneshot channel where it has none.
     #[track_caller]
     fn cpu<T, F>(job: F) -> impl Future<Output = T> + Send + 'static

@@ -3,6 +3,7 @@
 use super::{Rt, Unwrapped};
 use std::future::Future;
 use std::time::Duration;
+use unstuck::offload::DefaultExecutor;
 use unstuck::{Builder, EventLoop, Runtime, Task};
 
 /// unstuck's multi-threaded runtime.
@@ -84,6 +85,14 @@ macro_rules! unstuck_runtime {
                 F: FnOnce() -> T + Send + 'static,
             {
                 Unwrapped(unstuck::to_thread(job))
+            }
+
+            fn in_pool<T, F>(job: F) -> impl Future<Output = T> + Send + 'static
+            where
+                T: Send + 'static,
+                F: FnOnce() -> T + Send + 'static,
+            {
+                Unwrapped(unstuck::run_in_executor(&DefaultExecutor, job))
             }
 
             fn cpu<T, F>(job: F) -> impl Future<Output = T> + Send + 'static

@@ -1,15 +1,22 @@
 //! Closures that wait, on the runtime's pool for such.
+//!
+//! The lines that begin with *to_thread* ask for what users write: unstuck keeps calls that have shown to be short on the
+//! worker. Those that begin with *pool* always go to a thread and back, in every runtime: they compare the pools.
 
 use super::{Visitor, Workload, time_in_task};
 use crate::rt::{Rt, in_task};
-use std::sync::{Arc, Barrier};
+use std::path::PathBuf;
+use std::sync::{Arc, Barrier, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The group `blocking`.
 pub fn all(visitor: &mut impl Visitor) {
     visitor.visit::<RoundTrip>();
     visitor.visit::<BatchOf16>();
+    visitor.visit::<PoolRoundTrip>();
+    visitor.visit::<PoolBatchOf16>();
     visitor.visit::<ThousandSleeps>();
+    visitor.visit::<FileReads>();
 }
 
 /// An empty closure, there and back, one after another.
@@ -40,6 +47,74 @@ impl Workload for BatchOf16 {
             let jobs = [(); 16].map(|()| R::to_thread(|| ()));
             for job in jobs {
                 job.await;
+            }
+        })
+    }
+}
+
+/// An empty closure, to a thread of the pool and back, one after another.
+pub struct PoolRoundTrip;
+
+impl Workload for PoolRoundTrip {
+    const NAME: &'static str = "pool, empty, there and back";
+    const OPS: u64 = 100;
+
+    fn measure<R: Rt>(rt: &R, rounds: u64) -> Duration {
+        time_in_task(rt, rounds, || async {
+            for _ in 0..Self::OPS {
+                R::in_pool(|| ()).await;
+            }
+        })
+    }
+}
+
+/// 16 empty closures for the pool at once, then all are awaited: tokio's own bench.
+pub struct PoolBatchOf16;
+
+impl Workload for PoolBatchOf16 {
+    const NAME: &'static str = "pool, empty, 16 at once";
+    const OPS: u64 = 16;
+
+    fn measure<R: Rt>(rt: &R, rounds: u64) -> Duration {
+        time_in_task(rt, rounds, || async {
+            let jobs = [(); 16].map(|()| R::in_pool(|| ()));
+            for job in jobs {
+                job.await;
+            }
+        })
+    }
+}
+
+/// 64 closures that each read a file of 64 KiB (which the kernel has in memory), at once.
+pub struct FileReads;
+
+/// The files of [`FileReads`], made once; the system cleans its temporary directory up.
+fn files() -> &'static [PathBuf] {
+    static FILES: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let directory = std::env::temp_dir().join("unstuck-benches");
+        std::fs::create_dir_all(&directory).expect("a directory for the files to read");
+        let file = |n| {
+            let path = directory.join(format!("{n}.bin"));
+            std::fs::write(&path, vec![0_u8; 64 * 1024]).expect("a file to read");
+            path
+        };
+        (0..64).map(file).collect()
+    })
+}
+
+impl Workload for FileReads {
+    const NAME: &'static str = "pool, 64 × read a file of 64 KiB, all";
+    const OPS: u64 = 1;
+
+    fn measure<R: Rt>(rt: &R, rounds: u64) -> Duration {
+        let files = files();
+        time_in_task(rt, rounds, move || async move {
+            let read =
+                |path: &'static PathBuf| R::in_pool(move || std::fs::read(path).map_or(0, |data| data.len()));
+            let jobs: Vec<_> = files.iter().map(read).collect();
+            for job in jobs {
+                assert_eq!(job.await, 64 * 1024);
             }
         })
     }

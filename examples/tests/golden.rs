@@ -76,6 +76,8 @@ tutorial! {
     }));
     executors in "../executors.rs": executors::tutorial();
     process_pool in "../process_pool.rs": process_pool::tutorial();
+    limiter in "../limiter.rs": limiter::tutorial();
+    cancel_token in "../cancel_token.rs": cancel_token::tutorial();
     event_loop in "../event_loop.rs": event_loop::tutorial(paused());
     running_loop in "../running_loop.rs": running_loop::tutorial(paused());
     call_soon in "../call_soon.rs": paused().run(call_soon::tutorial());

@@ -160,9 +160,9 @@ fn calls_that_wait_behind_one_that_turns_slow_are_taken_over_by_the_pool() {
     let call: Call = own_site!();
     let runtime = runtime(1);
     in_task(&runtime, async move {
-        let gate = Gate::new();
         loop {
             until_short(call).await;
+            let gate = Gate::new();
             let held = gate.clone();
             // Submitted in one poll, so they stand in one queue: the slow one, and those behind it.
             let slow = call(Some(Box::new(move || held.pass())));
