@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use unstuck_core::job::{Shutdown, ShutdownReport};
 use unstuck_core::{Context, Failure, JobHandle, Task, TaskRef};
 use unstuck_time::Instant;
 
@@ -112,6 +113,33 @@ impl Handle {
         T: Send + 'static,
     {
         crate::offload::cpu_from(Location::caller(), self, f)
+    }
+
+    /// Ends the pool behind [`to_thread`](crate::to_thread): asyncio's `loop.shutdown_default_executor(timeout)`.
+    ///
+    /// From now on calls are refused, those of [`fs`](crate::fs) and [`net`](crate::net) too. Queued and running ones end,
+    /// and are waited for, but no longer than `limit`: then a warning on stderr names those that still run, and the report
+    /// does. They go on.
+    ///
+    /// # Cancellation
+    /// Dropping it ends the wait. The pool stays closed.
+    ///
+    /// # Panics
+    /// Panics outside a runtime.
+    pub async fn shutdown_default_executor(&self, limit: Duration) -> ShutdownReport {
+        let begun = self.now();
+        loop {
+            let report = self.0.blocking.shutdown_with(Shutdown::detach());
+            let left = limit.saturating_sub(self.now().duration_since(begun));
+            if report.is_complete() {
+                return report;
+            }
+            if left.is_zero() {
+                eprintln!("unstuck: the default executor has not ended within {limit:?}: {report}");
+                return report;
+            }
+            crate::sleep(left.min(Duration::from_millis(1))).await;
+        }
     }
 
     /// Calls `f` at the runtime's next turn: asyncio's `call_soon`. From any thread.

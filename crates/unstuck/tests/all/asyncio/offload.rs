@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use unstuck::offload::{CpuPool, DefaultExecutor, ThreadPool};
+use unstuck::offload::{CpuPool, DefaultExecutor, Shutdown, ThreadPool};
 use unstuck::{Runtime, cpu, gather, run_in_executor, sleep, spawn, to_thread};
 
-use crate::support::{Gate, until};
+use crate::support::{Gate, in_child, text, until};
 
 both! {
     async fn a_call_runs_on_another_thread_and_gives_its_value_or_error() {
@@ -107,6 +107,55 @@ fn a_limited_shutdown_with_a_stuck_call_names_it_and_returns() {
     assert!(queued.wait().map(|(): ()| ()).unwrap_err().is_cancelled());
     gate.open();
     stuck.wait().unwrap();
+}
+
+#[test]
+fn a_shutdown_that_cancels_what_is_queued_lets_the_running_call_finish() {
+    let pool = ThreadPool::builder().max_threads(1).build().unwrap();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let running = pool.spawn(move || {
+        held.pass();
+        "finished"
+    });
+    gate.wait_for(1);
+    let queued = pool.spawn(|| unreachable!("it is cancelled"));
+    std::thread::scope(|scope| {
+        let ending = scope.spawn(|| pool.shutdown_with(Shutdown::wait().cancel_pending(true)));
+        assert!(queued.wait().map(|(): ()| ()).unwrap_err().is_cancelled());
+        gate.open();
+        let report = ending.join().unwrap();
+        assert_eq!((report.cancelled, report.is_complete()), (1, true));
+    });
+    assert_eq!(running.wait().unwrap(), "finished");
+    assert!(pool.spawn(|| ()).wait().unwrap_err().is_rejected());
+}
+
+#[test]
+fn the_shutdown_of_the_default_pool_with_a_stuck_call_warns_and_returns() {
+    let output = in_child(&[], || {
+        unstuck::run(async {
+            let gate = Gate::new();
+            let held = gate.clone();
+            let stuck = unstuck::offload::call().name("stuck").spawn(move || held.pass());
+            crate::support::eventually("it runs", || gate.arrived() == 1).await;
+            let queued = to_thread(|| "queued");
+            let loops = unstuck::Handle::current();
+            let report = loops.shutdown_default_executor(Duration::from_millis(10)).await;
+            assert_eq!((report.running.len(), report.is_complete()), (1, false));
+            assert!(to_thread(|| ()).await.unwrap_err().is_rejected());
+            assert_eq!(queued.await.unwrap(), "queued");
+            gate.open();
+            stuck.await.unwrap();
+            assert!(loops.shutdown_default_executor(Duration::from_secs(60)).await.is_complete());
+        });
+    });
+    if let Some(output) = output {
+        let text = text(&output);
+        assert!(output.status.success(), "{text}");
+        assert!(text.contains("the default executor has not ended within 10ms: 1 still running"), "{text}");
+        assert!(text.contains("job 'stuck' (from "), "{text}");
+    }
 }
 
 both! {
