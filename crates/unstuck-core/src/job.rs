@@ -283,7 +283,7 @@ impl<T> JobHandle<T> {
     /// is up to its closure. The handle gives what it returns, so awaiting it now waits until the thread is free.
     ///
     /// A job in another process needs not look: the process is killed. True then, and the handle says "cancelled" as soon
-    /// as it is dead.
+    /// as it is dead; or gives the value, if that was on its way already.
     pub fn cancel(&self) -> bool {
         self.cell.cancel()
     }

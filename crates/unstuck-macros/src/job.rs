@@ -4,6 +4,38 @@
 //! The job's fields are the arguments. They are written down as one tuple, which serde can do without a derive, and thus
 //! without the six seconds of building one. Arguments and results whose type is written `Vec<u8>` are written down as
 //! bytes: serde alone would take them for a list of numbers, one at a time.
+//!
+//! # Refused, each with one error that says what to do
+//! A job has no runtime around it:
+//! ```compile_fail
+//! #[unstuck::job]
+//! async fn waits() {}
+//! ```
+//! References point into this process:
+//! ```compile_fail
+//! #[unstuck::job]
+//! fn measures(text: &str) -> usize { text.len() }
+//! ```
+//! ```compile_fail
+//! #[unstuck::job]
+//! fn names() -> &'static str { "job" }
+//! ```
+//! The other process knows it by one name:
+//! ```compile_fail
+//! #[unstuck::job]
+//! fn shows<T: ToString>(value: T) -> String { value.to_string() }
+//! ```
+//! What cannot be written down cannot travel:
+//! ```compile_fail
+//! struct Handle(*const u8);
+//! #[unstuck::job]
+//! fn takes(handle: Handle) {}
+//! ```
+//! And a closure is no job:
+//! ```compile_fail
+//! let pool = unstuck::process::ProcessPool::builder().build().unwrap();
+//! pool.spawn(|| 42);
+//! ```
 
 use proc_macro::{Ident, Span, TokenStream, TokenTree};
 

@@ -34,6 +34,22 @@ fn a_limited_shutdown_cancels_queued_jobs_kills_running_ones_and_names_them() {
     assert!(queued.wait().unwrap_err().is_cancelled());
 }
 
+/// asyncio's `kill_workers`: the running job never ends, later jobs are refused.
+#[test]
+fn a_pool_that_is_ended_by_force_does_nothing_more_and_ending_it_again_is_no_error() {
+    let never_used = pool(1);
+    assert!(never_used.shutdown_timeout(Duration::ZERO).running.is_empty());
+    assert!(never_used.spawn(double::job(1)).wait().unwrap_err().is_rejected());
+
+    let (pool, folder) = (pool(1), Folder::new());
+    let running = pool.spawn(waits::job(folder.mark("begun"), folder.mark("never")));
+    folder.wait_for("begun");
+    assert_eq!(pool.shutdown_timeout(Duration::ZERO).running.len(), 1);
+    assert!(running.wait().unwrap_err().is_cancelled());
+    assert!(pool.shutdown_timeout(Duration::ZERO).running.is_empty());
+    assert!(pool.spawn(double::job(1)).wait().unwrap_err().is_rejected());
+}
+
 #[test]
 fn a_detached_pool_lets_its_jobs_end() {
     let (pool, folder) = (pool_of(1).on_drop(Shutdown::detach()).build().unwrap(), Folder::new());
