@@ -80,9 +80,14 @@ impl Seat {
         self.inside().parcel.take()
     }
 
-    /// A process was started, which can be killed from now on.
+    /// A process was started, which can be killed from now on. If the job was stopped while it was being started, that is
+    /// done now.
     pub(crate) fn has_process(&self, pid: u32) {
-        self.inside().pid = Some(pid);
+        let mut inside = self.inside();
+        inside.pid = Some(pid);
+        if inside.killed.is_some() {
+            os::kill_group(pid);
+        }
     }
 
     /// The process is about to be waited for: from now on its number is not ours.
@@ -94,7 +99,8 @@ impl Seat {
     pub(crate) fn begin(&self, job: RunningJob) -> u64 {
         let mut inside = self.inside();
         inside.count += 1;
-        inside.killed = None;
+        // A cancel was for an earlier job; the pool's end is for all.
+        inside.killed = inside.killed.filter(|why| *why == Killed::Shutdown);
         inside.running = Some((inside.count, job));
         inside.count
     }
@@ -141,5 +147,58 @@ impl Inside {
         if let Some(pid) = self.pid {
             os::kill_group(pid);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    use std::process::{Child, Command, Stdio};
+
+    use unstuck_core::job::Options;
+    use unstuck_core::job::errand::errand;
+
+    use super::*;
+
+    fn process() -> Child {
+        Command::new("sleep").arg("1000").stdin(Stdio::null()).process_group(0).spawn().unwrap()
+    }
+
+    fn job() -> RunningJob {
+        RunningJob::with_token(errand::<()>(Options::new()).0.token())
+    }
+
+    #[test]
+    fn a_kill_that_comes_while_the_process_is_being_started_reaches_it() {
+        let seat = Seat::new().unwrap();
+        let number = seat.begin(job());
+        seat.kill(number, Killed::Cancelled);
+        let mut process = process();
+        seat.has_process(process.id());
+        assert_eq!(process.wait().unwrap().signal(), Some(9));
+        assert_eq!(seat.end(), Some(Killed::Cancelled));
+    }
+
+    #[test]
+    fn a_kill_for_a_job_that_is_over_hits_nobody() {
+        let seat = Seat::new().unwrap();
+        let mut process = process();
+        seat.has_process(process.id());
+        let first = seat.begin(job());
+        assert_eq!(seat.end(), None);
+        seat.kill(first, Killed::Cancelled);
+        let second = seat.begin(job());
+        seat.kill(first, Killed::Cancelled);
+        assert_eq!((seat.killed(), process.try_wait().unwrap()), (None, None));
+        seat.kill(second, Killed::Cancelled);
+        assert_eq!(process.wait().unwrap().signal(), Some(9));
+    }
+
+    #[test]
+    fn the_end_of_the_pool_stops_the_job_that_begins_afterwards_too() {
+        let seat = Seat::new().unwrap();
+        seat.kill_any(Killed::Shutdown);
+        seat.begin(job());
+        assert_eq!(seat.killed(), Some(Killed::Shutdown));
     }
 }

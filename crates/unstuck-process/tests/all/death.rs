@@ -129,6 +129,17 @@ async fn a_job_bound_to_its_handle_is_killed_with_it_and_others_go_on() {
 }
 
 #[unstuck::test]
+async fn a_job_cancelled_at_any_moment_of_its_childs_start_ends() {
+    for moment in 0..40 {
+        let pool = pool(1);
+        let job = pool.spawn(runs_for_ever::job());
+        std::thread::sleep(Duration::from_micros(150 * moment));
+        assert!(job.cancel());
+        assert!(job.await.unwrap_err().is_cancelled());
+    }
+}
+
+#[unstuck::test]
 async fn a_wait_that_is_over_kills_the_job_that_is_bound_to_it() {
     let pool = pool(1);
     let job = pool.submit(runs_for_ever::job(), Options::new().cancel_on_drop());
