@@ -27,14 +27,19 @@ pub(crate) type Sink = Arc<dyn Fn(&StallReport) + Send + Sync>;
 
 /// Writes reports to stderr.
 pub(crate) fn to_stderr() -> Sink {
-    Arc::new(|report| job::say(format_args!("{report}")))
+    Arc::new(|report| {
+        // In one piece: while a backtrace finds its names, others may want to write, and the program may end.
+        let text = report.to_string();
+        job::say(format_args!("{text}"));
+    })
 }
 
 /// Reports that wait for a slow sink. More would be old news when they arrive.
 pub(super) const ROOM: usize = 16;
 
-/// Long enough for a line to stderr, short enough for the end of a program.
-const FAREWELL: Duration = Duration::from_millis(100);
+/// Long enough for a report to stderr, whose backtrace finds its names in 0.1 to 0.2 s the first time; short enough for the
+/// end of a program.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// A report in the making, and how many were left out before it.
 type Draft = (Box<dyn FnOnce() -> StallReport + Send>, u64);
