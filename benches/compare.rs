@@ -18,7 +18,7 @@ use unstuck_benches::work::{self, Visitor, Workload};
 const HELP: &str = "\
 compare [FILTER] [--rounds N]
   FILTER       only workloads whose name contains this (also: lateness, heartbeat, memory, ramp-up,
-               \"cpu, heartbeat\")
+               \"cpu, heartbeat\", \"turning, heartbeat\")
   --rounds N   rounds a workload (11; fewer where a round is long)
   UNSTUCK_BENCHES_WORKERS sets the worker threads of every runtime (2)";
 
@@ -43,6 +43,9 @@ fn main() {
     }
     if wants("heartbeat") {
         report::blockers(&runtimes).print();
+    }
+    if wants("turning, heartbeat") {
+        report::turning(&runtimes).print();
     }
     if wants("cpu, heartbeat") {
         report::computing(&runtimes, workers(), options.rounds).print();

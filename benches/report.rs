@@ -39,12 +39,14 @@ pub fn computing(runtimes: &Runtimes, workers: usize, rounds: usize) -> Table {
     );
     let mut table = table(&title, &["runtime", "a batch", "of rayon's"]);
     let rayon = rayon::ThreadPoolBuilder::new().num_threads(workers).build().expect("rayon starts");
-    let mut hearts = [const { Vec::new() }; 3];
-    let mut batches = [const { Vec::new() }; 4];
+    let even = Unstuck::start_with(workers, |builder| builder.cpu_low_priority(false));
+    let mut hearts = [const { Vec::new() }; 4];
+    let mut batches = [const { Vec::new() }; 5];
     for _ in 0..rounds {
         let Runtimes { unstuck, tokio, smol } = runtimes;
         let seen = [
             cpu::beside_the_heart(unstuck, 1),
+            cpu::beside_the_heart(&even, 1),
             cpu::beside_the_heart(tokio, 1),
             cpu::beside_the_heart(smol, 1),
         ];
@@ -52,15 +54,16 @@ pub fn computing(runtimes: &Runtimes, workers: usize, rounds: usize) -> Table {
             batches[nth].push(took);
             hearts[nth].push(beats);
         }
-        batches[3].push(cpu::on_rayon_alone(&rayon, 1));
+        batches[4].push(cpu::on_rayon_alone(&rayon, 1));
     }
     let medians = batches.map(|times| Spread::new(times).median().as_secs_f64());
-    let names = [Unstuck::NAME, Tokio::NAME, Smol::NAME];
+    let alone = medians[4];
+    let names = [Unstuck::NAME, "unstuck, even priority", Tokio::NAME, Smol::NAME];
     for ((name, beats), batch) in names.into_iter().zip(hearts).zip(medians) {
-        let start = vec![name.into(), short(batch), format!("{:.2}", batch / medians[3])];
+        let start = vec![name.into(), short(batch), format!("{:.2}", batch / alone)];
         table.row([start, delays(&Spread::all(beats))].concat());
     }
-    table.row(["rayon alone", &short(medians[3]), "1.00", "", "", "", ""].map(Into::into));
+    table.row(["rayon alone", &short(alone), "1.00", "", "", "", ""].map(Into::into));
     table
 }
 
@@ -86,6 +89,21 @@ pub fn blockers(runtimes: &Runtimes) -> Table {
 
 fn beside_blockers<R: Rt>(table: &mut Table, rt: &R) {
     let spread = offload::beside_two_blockers(rt, Duration::from_millis(600));
+    table.row([vec![R::NAME.into()], delays(&spread)].concat());
+}
+
+/// How late a heartbeat is beside closures of `to_thread` that are short, and then are not.
+pub fn turning(runtimes: &Runtimes) -> Table {
+    let title = "A heartbeat of 1 ms beside two tasks whose to_thread calls are short 200 times and then take 50 ms, for 1 s";
+    let mut table = table(title, &["runtime"]);
+    beside_a_turning_site(&mut table, &runtimes.unstuck);
+    beside_a_turning_site(&mut table, &runtimes.tokio);
+    beside_a_turning_site(&mut table, &runtimes.smol);
+    table
+}
+
+fn beside_a_turning_site<R: Rt>(table: &mut Table, rt: &R) {
+    let spread = offload::beside_a_turning_site(rt, Duration::from_secs(1));
     table.row([vec![R::NAME.into()], delays(&spread)].concat());
 }
 

@@ -142,3 +142,30 @@ pub fn beside_two_blockers<R: Rt>(rt: &R, time: Duration) -> Spread {
     };
     beside_a_heart::<R, _>(rt, BEAT, work).1
 }
+
+/// How late the heart beats while two tasks (one for each of two workers) call a closure that is short 200 times, and then
+/// blocks for 50 ms: what a runtime that trusts short closures must not pass on to others.
+pub fn beside_a_turning_site<R: Rt>(rt: &R, time: Duration) -> Spread {
+    let work = async move {
+        let end = Instant::now() + time;
+        let callers = [(); 2].map(|()| {
+            R::spawn(async move {
+                while Instant::now() < end {
+                    for call in 0..=200 {
+                        let blocks = if call == 200 { Duration::from_millis(50) } else { Duration::ZERO };
+                        R::to_thread(move || {
+                            if !blocks.is_zero() {
+                                std::thread::sleep(blocks);
+                            }
+                        })
+                        .await;
+                    }
+                }
+            })
+        });
+        for caller in callers {
+            caller.await;
+        }
+    };
+    beside_a_heart::<R, _>(rt, BEAT, work).1
+}

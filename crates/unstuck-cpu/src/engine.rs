@@ -204,7 +204,8 @@ impl Engine {
     fn shift(&self, extra: Option<usize>) {
         let busy = Restore::busy_with(Busy::InShift);
         let kind = Kind { extra: extra.is_some(), guest: busy.0 != Busy::No };
-        let (mut count, mut last_look) = (0, Instant::now());
+        // The clock is read once a job, and not under the lock: the end of one is the beginning of the next.
+        let (mut count, begins) = (0, Cell::new(Instant::now()));
         let run = |job: QueuedJob| {
             if self.crew.is_broken() {
                 job.reject(BROKEN);
@@ -213,12 +214,13 @@ impl Engine {
             }
             let now = Instant::now();
             count += 1;
-            if now.duration_since(last_look) > LONG || count % MANY == 0 {
+            if now.duration_since(begins.replace(now)) > LONG || count % MANY == 0 {
                 rayon::yield_now();
+                begins.set(Instant::now());
             }
-            last_look = now;
         };
-        let last = self.roll.work(kind, RunningJob::begins, run, |call| self.send(call));
+        let note = |job: &QueuedJob| RunningJob::begins_at(job, begins.get());
+        let last = self.roll.work(kind, note, run, |call| self.send(call));
         drop(busy);
         if let Some(place) = extra {
             // None after the end.

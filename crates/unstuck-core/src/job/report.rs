@@ -63,6 +63,12 @@ impl RunningJob {
         Self::with_token(job.token())
     }
 
+    /// `job` is about to run, and a clock read just now said `since`.
+    #[doc(hidden)]
+    pub fn begins_at(job: &QueuedJob, since: Instant) -> Self {
+        Self { token: job.token(), since }
+    }
+
     /// The job of this token is about to run.
     #[doc(hidden)]
     pub fn with_token(token: CancelToken) -> Self {
