@@ -44,13 +44,20 @@ const MANY: u32 = 32;
 
 pub(crate) struct Engine {
     pub(crate) recipe: Recipe,
-    roll: Roll<QueuedJob, RunningJob>,
+    roll: Roll<Entry, RunningJob>,
     crew: Arc<Crew>,
     pools: Mutex<Pools>,
     started: AtomicBool,
     /// Held while rayon is started, so that it is started once. Taken before `pools`, never after.
     starting: Mutex<()>,
     myself: Weak<Engine>,
+}
+
+/// A job in the queue. Its token is made by the submitter, who has the job's memory in its cache, and taken out when the
+/// job begins: under the roll's lock nobody waits for another core's memory.
+struct Entry {
+    job: QueuedJob,
+    token: Option<CancelToken>,
 }
 
 /// The rayon pools. Whoever drops them ends their threads.
@@ -115,10 +122,11 @@ impl Engine {
         if self.start().is_err() {
             return job.reject(NO_THREADS);
         }
-        match self.roll.submit(job, self.crew.is_mine()) {
+        let token = Some(job.token());
+        match self.roll.submit(Entry { job, token }, self.crew.is_mine()) {
             Ok(call) => self.send(call),
-            Err(Refused::Closed(job)) => job.reject(CLOSED),
-            Err(Refused::Stuck(job)) => job.reject(STUCK),
+            Err(Refused::Closed(entry)) => entry.job.reject(CLOSED),
+            Err(Refused::Stuck(entry)) => entry.job.reject(STUCK),
         }
     }
 
@@ -178,8 +186,8 @@ impl Engine {
             return rayon.spawn(move || engine.shift(Some(place)));
         }
         let (abandoned, last) = self.roll.no_extra();
-        for job in abandoned {
-            job.reject(NO_THREADS);
+        for entry in abandoned {
+            entry.job.reject(NO_THREADS);
         }
         if last {
             self.end();
@@ -206,11 +214,11 @@ impl Engine {
         let kind = Kind { extra: extra.is_some(), guest: busy.0 != Busy::No };
         // The clock is read once a job, and not under the lock: the end of one is the beginning of the next.
         let (mut count, begins) = (0, Cell::new(Instant::now()));
-        let run = |job: QueuedJob| {
+        let run = |entry: Entry| {
             if self.crew.is_broken() {
-                job.reject(BROKEN);
+                entry.job.reject(BROKEN);
             } else {
-                job.run();
+                entry.job.run();
             }
             let now = Instant::now();
             count += 1;
@@ -219,7 +227,9 @@ impl Engine {
                 begins.set(Instant::now());
             }
         };
-        let note = |job: &QueuedJob| RunningJob::begins_at(job, begins.get());
+        let note = |entry: &mut Entry| {
+            RunningJob::begins_at(entry.token.take().expect("it begins once"), begins.get())
+        };
         let last = self.roll.work(kind, note, run, |call| self.send(call));
         drop(busy);
         if let Some(place) = extra {
@@ -264,7 +274,7 @@ impl Engine {
         if self.roll.is_over() {
             self.end();
         }
-        let cancelled = pending.iter().filter(|job| !job.is_cancelled()).count();
+        let cancelled = pending.iter().filter(|entry| !entry.job.is_cancelled()).count();
         drop(pending);
         if how.cancel_pending {
             self.roll.running().iter().for_each(RunningJob::cancel);
@@ -311,13 +321,13 @@ struct Post(Weak<Engine>);
 impl Host for Post {
     fn waits(&self) -> Result<(), String> {
         let Some(engine) = self.0.upgrade() else { return Ok(()) };
-        let tell = |first: &QueuedJob| {
+        let tell = |first: &Entry| {
             let me = CancelToken::current().map_or("a closure".into(), |job| job.to_string());
             let (name, threads) = (&engine.recipe.name, engine.recipe.threads);
             format!(
                 "{me} would wait on the last thread of '{name}' that does not wait already ({threads} and {MAX_EXTRA} \
                  added), and {} is queued behind it: await it in a task, or use rayon's join",
-                first.token(),
+                first.job.token(),
             )
         };
         let call = engine.roll.waits(BUSY.get() == Busy::InShift, tell)?;

@@ -185,7 +185,7 @@ impl<T, R, const FAULT: u8> Roll<T, R, FAULT> {
     pub(crate) fn work(
         &self,
         kind: Kind,
-        note: impl Fn(&T) -> R,
+        note: impl Fn(&mut T) -> R,
         mut run: impl FnMut(T),
         send: impl Fn(Call),
     ) -> bool {
@@ -208,11 +208,10 @@ impl<T, R, const FAULT: u8> Roll<T, R, FAULT> {
     }
 
     /// One visit of a shift: `from` is the place of the job it has just ended.
-    fn next(&self, kind: Kind, first: bool, from: Option<usize>, note: impl Fn(&T) -> R) -> Next<T> {
+    fn next(&self, kind: Kind, first: bool, from: Option<usize>, note: impl Fn(&mut T) -> R) -> Next<T> {
+        let _ended; // dropped after the lock
         let mut inner = self.inner.lock();
-        if let Some(place) = from {
-            inner.ends(place);
-        }
+        _ended = from.and_then(|place| inner.ends(place));
         if first {
             inner.arriving -= 1;
             if kind.guest {
@@ -221,7 +220,7 @@ impl<T, R, const FAULT: u8> Roll<T, R, FAULT> {
         }
         let rests = FAULT == RESTS_WITHOUT_LOOKING && !first;
         let job = if rests { None } else { inner.take(&self.rules, kind, first) };
-        let Some(job) = job else {
+        let Some(mut job) = job else {
             if !kind.guest {
                 inner.counts_out(kind);
             }
@@ -234,7 +233,7 @@ impl<T, R, const FAULT: u8> Roll<T, R, FAULT> {
             true => [inner.call_if_missing(&self.rules), inner.call_if_missing(&self.rules)],
             false => [Call::Nobody; 2],
         };
-        let place = inner.begins(note(&job));
+        let place = inner.begins(note(&mut job));
         Next::Run { job, place, calls }
     }
 
@@ -440,9 +439,9 @@ impl<T, R> Inner<T, R> {
         self.running.len() - 1
     }
 
-    fn ends(&mut self, place: usize) {
-        self.running[place] = None;
+    fn ends(&mut self, place: usize) -> Option<R> {
         self.free.push(place);
         self.done += 1;
+        self.running[place].take()
     }
 }

@@ -63,10 +63,10 @@ impl RunningJob {
         Self::with_token(job.token())
     }
 
-    /// `job` is about to run, and a clock read just now said `since`.
+    /// The job of this token is about to run, and a clock read just now said `since`.
     #[doc(hidden)]
-    pub fn begins_at(job: &QueuedJob, since: Instant) -> Self {
-        Self { token: job.token(), since }
+    pub fn begins_at(token: CancelToken, since: Instant) -> Self {
+        Self { token, since }
     }
 
     /// The job of this token is about to run.
