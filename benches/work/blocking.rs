@@ -138,26 +138,6 @@ impl Workload for ThousandSleeps {
     }
 }
 
-/// 64 closures that read a file which the kernel has in memory, at once.
-pub struct FileReads;
-
-impl Workload for FileReads {
-    const NAME: &'static str = "to_thread, 64 × read a file";
-    const OPS: u64 = 64;
-
-    fn measure<R: Rt>(rt: &R, rounds: u64) -> Duration {
-        time_in_task(rt, rounds, || async {
-            let read = |_| {
-                R::to_thread(|| std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).is_ok())
-            };
-            let jobs: Vec<_> = (0..64).map(read).collect();
-            for job in jobs {
-                assert!(job.await, "it is there");
-            }
-        })
-    }
-}
-
 /// How many threads [`ramp_up`] asks for: the smallest default cap of the pools compared.
 pub const RAMP: usize = 500;
 
