@@ -44,7 +44,7 @@ const CLOSED: &str = "its process pool has shut down: submit jobs before the shu
 /// ```
 ///
 /// # When not to use it
-/// To compute faster: Rust's threads compute side by side, and starting a job there costs a thousandth. Use
+/// To compute faster: Rust's threads compute side by side, and a job there costs a fifth of the way. Use
 /// `unstuck::cpu`. A process is for code that may crash, leak, block for ever, or has to be killed.
 ///
 /// # Dropping
