@@ -70,6 +70,9 @@ tutorial! {
     deferred in "../deferred.rs": paused().run(deferred::tutorial());
     awaitables in "../awaitables.rs": paused().run(awaitables::tutorial());
     gather in "../gather.rs": paused().run(gather::tutorial());
+    wait in "../wait.rs": paused().run(wait::tutorial());
+    as_completed in "../as_completed.rs": paused().run(as_completed::tutorial());
+    queue in "../queue.rs": paused().run(queue::tutorial());
     to_thread in "../to_thread.rs": paused().run(to_thread::tutorial(|| {
         meet();
         "an answer"
@@ -175,7 +178,7 @@ fn perform(name: &str) -> String {
         .stderr(output)
         .spawn()
         .expect("this test can start itself");
-    let status = wait(&mut child);
+    let status = end_of(&mut child);
     let printed = fs::read_to_string(path).expect("the child prints text");
     let status = status.unwrap_or_else(|| panic!("the example {name} waits for ever, after\n{printed}"));
     assert!(status.success(), "the example {name} failed: {status}\n{printed}");
@@ -183,7 +186,7 @@ fn perform(name: &str) -> String {
 }
 
 /// Waits for a child; one that does not end is killed.
-fn wait(child: &mut Child) -> Option<ExitStatus> {
+fn end_of(child: &mut Child) -> Option<ExitStatus> {
     let begun = Instant::now();
     loop {
         if let Some(status) = child.try_wait().expect("a child can be waited for") {

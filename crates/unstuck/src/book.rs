@@ -17,6 +17,10 @@ mod stalls {}
 #[doc = include_str!("../../../docs/src/asyncio.md")]
 mod asyncio {}
 
+#[doc = include_str!("../../../docs/src/waiting.md")]
+#[cfg(feature = "sync")]
+mod waiting {}
+
 #[doc = include_str!("../../../docs/src/offload.md")]
 mod offload {}
 

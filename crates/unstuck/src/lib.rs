@@ -29,6 +29,7 @@
 //! | … on one thread, as asyncio does | [`run_single`], [`EventLoop`] |
 //! | start something beside | [`spawn`], [`create_task`], [`spawn_local`] |
 //! | wait for several things | [`gather!`](macro@gather), [`gather`](gather()), [`try_gather`](try_gather()) |
+//! | wait for the first, or for each as it comes | [`wait`](wait()), [`as_completed`](as_completed()) |
 //! | wait for some time, or no longer than that | [`sleep`], [`interval`], [`wait_for`], [`timeout`](timeout()) |
 //! | call something that waits | [`to_thread`] (or [`spawn_blocking`]) |
 //! | call something that computes | [`cpu`](cpu()), for many items [`par_map`] |
@@ -36,6 +37,8 @@
 //! | read a file, look up a name | [`fs`], [`net::lookup`] |
 //! | call something that may crash, or must be killed | `process::ProcessPool` (feature `process`) |
 //! | hand a value from one to many | [`Deferred`] |
+//! | hand work from task to task, share what takes turns | [`sync`]: queues and locks |
+//! | have a function called when a task has ended | [`Task::add_done_callback`] |
 //! | call a plain function soon, later, at a time | [`Handle::call_soon`], [`Handle::call_later`], [`Handle::call_at`] |
 //! | know whom I work for, without being told | [`ContextVar`](contextvars) |
 //! | see what is going on | [`all_tasks`], [`Runtime::statistics`], [`Timed::timed`] |
