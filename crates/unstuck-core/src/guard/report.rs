@@ -188,24 +188,44 @@ impl StallReport {
 
 impl fmt::Display for StallReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} has not come back from a poll for {:.1?}", Subject(self), self.lasted)?;
-        writeln!(f, "  it is      {}", Doing(self))?;
-        writeln!(f, "  on thread  {}", Clean(&self.worker))?;
-        writeln!(f, "  behind it  {}", self.behind)?;
-        writeln!(f, "  done       {}", self.action)?;
-        if !self.crowd.is_empty() {
-            writeln!(f, "  stuck in   {}", Crowd(&self.crowd))?;
+        writeln!(f, "{}", Head(self))?;
+        write!(f, "{}", Rest(self))
+    }
+}
+
+/// What is known at once.
+struct Head<'a>(&'a StallReport);
+
+impl fmt::Display for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = self.0;
+        writeln!(f, "{} has not come back from a poll for {:.1?}", Subject(report), report.lasted)?;
+        writeln!(f, "  it is      {}", Doing(report))?;
+        writeln!(f, "  on thread  {}", Clean(&report.worker))?;
+        writeln!(f, "  behind it  {}", report.behind)?;
+        writeln!(f, "  done       {}", report.action)?;
+        if !report.crowd.is_empty() {
+            writeln!(f, "  stuck in   {}", Crowd(&report.crowd))?;
         }
-        write!(f, "  way out    {}", self.way_out())?;
-        if self.backtrace.is_taken() {
-            f.write_str("\n  backtrace")?;
-            for line in self.backtrace.to_string().lines() {
+        write!(f, "  way out    {}", report.way_out())
+    }
+}
+
+/// What may take a tenth of a second and more: the names in the backtrace.
+struct Rest<'a>(&'a StallReport);
+
+impl fmt::Display for Rest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = self.0;
+        if report.backtrace.is_taken() {
+            f.write_str("  backtrace")?;
+            for line in report.backtrace.to_string().lines() {
                 write!(f, "\n  {line}")?;
             }
         } else {
-            write!(f, "\n  backtrace  none: {}", self.backtrace)?;
+            write!(f, "  backtrace  none: {}", report.backtrace)?;
         }
-        match self.suppressed {
+        match report.suppressed {
             0 => Ok(()),
             n => write!(f, "\n  suppressed {n} {} before this one", plural(n, "report", "reports")),
         }

@@ -10,13 +10,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::StallReport;
 use super::schedule::{Admit, Budget};
+use super::{Head, Rest, StallReport};
 use crate::job;
 use crate::sync::{Condvar, Mutex, thread, wait_for};
 
@@ -28,9 +28,11 @@ pub(crate) type Sink = Arc<dyn Fn(&StallReport) + Send + Sync>;
 /// Writes reports to stderr.
 pub(crate) fn to_stderr() -> Sink {
     Arc::new(|report| {
-        // In one piece: while a backtrace finds its names, others may want to write, and the program may end.
-        let text = report.to_string();
-        job::say(format_args!("{text}"));
+        // What is known goes out at once: the names in a backtrace take a while, and the program may end meanwhile. They are
+        // looked up before the rest is written, so that nobody else waits for stderr.
+        job::say(format_args!("{}", Head(report)));
+        let rest = Rest(report).to_string();
+        let _ = writeln!(io::stderr(), "{rest}");
     })
 }
 
