@@ -87,6 +87,7 @@ tutorial! {
     context_vars in "../context_vars.rs": paused().run(context_vars::tutorial());
     exception_handler in "../exception_handler.rs": paused().run(exception_handler::tutorial());
     timed in "../timed.rs": paused().run(timed::tutorial());
+    inspect in "../inspect.rs": noted().run(inspect::tutorial());
     cpu_bound_single in "../cpu_bound_single.rs": run_single(cpu_bound_single::tutorial(|| primes_below(100)));
     cpu_bound_multi in "../cpu_bound_multi.rs": two_workers().run(cpu_bound_multi::tutorial(meet_and_count));
     cpu_bound_offloaded in "../cpu_bound_offloaded.rs": two_cpus().run(cpu_bound_offloaded::tutorial(meet_and_count));
@@ -108,6 +109,11 @@ const REAL_CLOCK: &[&str] = &[
 /// asyncio's loop, on which seconds pass at once.
 fn paused() -> EventLoop {
     Runtime::builder().start_paused(true).build_single().expect("the loop is made")
+}
+
+/// The paused loop, which notes what tasks await.
+fn noted() -> EventLoop {
+    Runtime::builder().introspection(true).start_paused(true).build_single().expect("the loop is made")
 }
 
 /// asyncio's loop, on the real clock, with two threads for `cpu` even where there is one CPU.
