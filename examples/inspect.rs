@@ -10,7 +10,7 @@ use unstuck::{Deferred, Runtime, Task, all_tasks, debug, gather, sleep, task::Bu
 
 const SECOND: Duration = Duration::from_secs(1);
 
-pub async fn tutorial() {
+pub(crate) async fn tutorial() {
     let disk = Builder::new().name("disk").spawn(sleep(5 * SECOND));
     let cache = Builder::new().name("cache").spawn(sleep(2 * SECOND));
     let answer = Deferred::<u32>::new();

@@ -75,9 +75,13 @@ impl Signal {
 
 /// Runs `future` to its end on this thread, as a part of `home`'s runtime.
 #[track_caller]
-pub(crate) fn block_on<F: Future>(home: Arc<dyn Home>, future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(
+    home: Arc<dyn Home>,
+    place: &'static Location<'static>,
+    future: F,
+) -> F::Output {
     refuse_inside("block_on");
-    match run(Some(home), Location::caller(), future) {
+    match run(Some(home), place, future) {
         Ok(value) => value,
         Err(why) => panic!("block_on() would never return: {why}"),
     }

@@ -119,8 +119,15 @@ impl Handle {
     /// Panics inside async code: it would stall the thread that runs it. `.await` the future instead.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.block_on_from(Location::caller(), future)
+    }
+
+    /// As [`block_on`](Self::block_on), on behalf of a caller at `place`.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn block_on_from<F: Future>(&self, place: &'static Location<'static>, future: F) -> F::Output {
         let _entered = self.enter();
-        block_on::block_on(self.home.clone(), future)
+        block_on::block_on(self.home.clone(), place, future)
     }
 
     /// Makes free functions such as `spawn` use this home until the guard is dropped.

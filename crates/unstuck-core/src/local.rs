@@ -144,8 +144,14 @@ impl LocalLoop {
     /// Panics inside async code: it would stall the thread that runs it. A panic of `future` goes through.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.block_on_from(Location::caller(), future)
+    }
+
+    /// As [`block_on`](Self::block_on), on behalf of a caller at `place`.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn block_on_from<F: Future>(&self, place: &'static Location<'static>, future: F) -> F::Output {
         refuse_inside("block_on");
-        let place = Location::caller();
         let mut future = pin!(future);
         let main = Arc::new(Main { shared: self.shared.clone(), queued: AtomicBool::new(false) });
         let waker = Waker::from(main.clone());

@@ -23,7 +23,7 @@ fn asked() {
     let spawn = |name: &str| task::Builder::new().name(name);
     let _entered = runtime.enter();
     let disk = spawn("disk").spawn(sleep(Duration::from_secs(3600)));
-    let page = spawn("page").spawn(async move { disk.await });
+    let page = spawn("page").spawn(async move { drop(disk.await) });
     while !runtime.handle().graph().to_string().contains("sleep, ") {
         std::thread::yield_now();
     }
@@ -33,7 +33,8 @@ fn asked() {
         let (all_stuck, release) = (all_stuck.clone(), release.clone());
         spawn(name)
             .spawn(async move {
-                (all_stuck.wait(), release.wait()).0;
+                all_stuck.wait();
+                release.wait();
             })
             .detach();
     }

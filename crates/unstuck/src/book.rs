@@ -14,6 +14,9 @@ mod introduction {}
 #[doc = include_str!("../../../docs/src/stalls.md")]
 mod stalls {}
 
+#[doc = include_str!("../../../docs/src/inspect.md")]
+mod inspect {}
+
 #[doc = include_str!("../../../docs/src/asyncio.md")]
 mod asyncio {}
 

@@ -41,7 +41,7 @@
 //! | have a function called when a task has ended | [`Task::add_done_callback`] |
 //! | call a plain function soon, later, at a time | [`Handle::call_soon`], [`Handle::call_later`], [`Handle::call_at`] |
 //! | know whom I work for, without being told | [`ContextVar`](contextvars) |
-//! | see what is going on | [`all_tasks`], [`Runtime::statistics`], [`Timed::timed`] |
+//! | see what is going on | [`debug::graph`], [`Builder::inspect`] and `unstuck-ps`, [`all_tasks`], [`Runtime::statistics`], [`Timed::timed`] |
 //! | know which task holds up the others | `UNSTUCK_DEBUG=1`, [`Builder::on_stall`], [`StallReport`] |
 //! | hear of failures that nobody awaits | [`Builder::exception_handler`], [`Failure`] |
 //! | test code that sleeps | `#[unstuck::test(start_paused = true)]` |

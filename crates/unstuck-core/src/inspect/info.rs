@@ -149,7 +149,11 @@ impl fmt::Display for TaskState {
 
 impl fmt::Display for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "for {:.0?} on {}", self.lasted, self.thread)?;
+        let lasted = match self.lasted {
+            short if short < Duration::from_millis(10) => Duration::from_micros(short.subsec_micros().into()),
+            long => Duration::from_millis(u64::try_from(long.as_millis()).unwrap_or(u64::MAX)),
+        };
+        write!(f, "for {lasted:?} on {}", self.thread)?;
         self.call.as_ref().map_or(Ok(()), |call| write!(f, " in {call}"))
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::panic::Location;
 use std::pin::pin;
 
 use unstuck_core::{Context, Failure, LocalLoop, Task};
@@ -68,10 +69,10 @@ impl EventLoop {
     /// Panics inside async code, which it would stall, and when `future` does.
     #[track_caller]
     pub fn run_until_complete<F: Future>(&self, future: F) -> F::Output {
-        let _entered = self.handle.enter();
+        let (_entered, place) = (self.handle.enter(), Location::caller());
         let future = pin!(future);
         let alarm = self.handle.stack().alarm.as_deref();
-        Context::copy().run(|| self.core.block_on(alarmed(alarm, future)))
+        Context::copy().run(|| self.core.block_on_from(place, alarmed(alarm, future)))
     }
 
     /// Runs the loop until [`stop`](Self::stop) or [`Handle::stop`].

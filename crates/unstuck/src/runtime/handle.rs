@@ -90,9 +90,9 @@ impl Handle {
     /// when a poll does not come back.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        let _entered = self.enter();
+        let (_entered, place) = (self.enter(), Location::caller());
         let future = pin!(future);
-        Context::copy().run(|| self.0.core.block_on(alarmed(self.0.alarm.as_deref(), future)))
+        Context::copy().run(|| self.0.core.block_on_from(place, alarmed(self.0.alarm.as_deref(), future)))
     }
 
     /// Runs a call that waits on a thread of the blocking pool. See [`to_thread`](crate::to_thread).

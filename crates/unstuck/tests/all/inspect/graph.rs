@@ -14,7 +14,11 @@ const SECOND: Duration = Duration::from_secs(1);
 fn tree() -> String {
     let text = plain(&unstuck::debug::graph().to_string());
     let (main, tasks) = text.split_once('\n').unwrap();
-    assert!(main.starts_with("main (") && main.ends_with("RUNNING"), "{main}");
+    assert!(
+        main.starts_with("main (crates/unstuck/tests/all/inspect/graph.rs:"),
+        "the caller's place: {main}"
+    );
+    assert!(main.ends_with("RUNNING"), "{main}");
     tasks.to_owned()
 }
 
@@ -139,7 +143,8 @@ fn the_main_future_of_several_threads_is_the_root() {
     let expected = "└── child waiting\n    └── deferred\n";
     until("main awaits its child", || {
         let text = plain(&runtime.handle().graph().to_string());
-        text.starts_with("main (") && text.split_once('\n').is_some_and(|(_, rest)| rest == expected)
+        text.starts_with("main (crates/unstuck/tests/all/inspect/graph.rs:")
+            && text.split_once('\n').is_some_and(|(_, rest)| rest == expected)
     });
     end.set_result(()).unwrap();
     main.join().unwrap();
