@@ -9,7 +9,8 @@ impl<T> Task<T> {
     /// Has `f` called with a reference to the task once it has ended, however it ends: asyncio's `add_done_callback`.
     ///
     /// Never at once and never inside the task: this thread's runtime calls it at a turn of its own, callbacks of one
-    /// task in the order in which they were added. One that is added after the end is called too. A panic in one is
+    /// task in the order in which they were added. One that is added after the end is called too, on several workers perhaps
+    /// beside the others. A panic in one is
     /// told to the runtime's exception handler and stops nothing else. It sees the context variables of the code that added it.
     ///
     /// To wait for the result, await the task; this is for code that is not async, or has other things to do.
