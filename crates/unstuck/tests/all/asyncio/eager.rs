@@ -107,7 +107,7 @@ both! {
             yield_now().await;
             42
         });
-        assert!(!woken.is_done());
+        // On several workers another one may have run it to its end by now.
         assert_eq!(woken.await.unwrap(), 42);
         let cancelled = eager().spawn(async {
             task::current().unwrap().cancel();
