@@ -155,13 +155,18 @@ trait Loop {
 /// Our cell, in our loop.
 struct Own;
 
-struct Unwrapped(unstuck_core::Task<()>);
+pin_project_lite::pin_project! {
+    struct Unwrapped {
+        #[pin]
+        task: unstuck_core::Task<()>,
+    }
+}
 
 impl Future for Unwrapped {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(|result| result.expect("no task fails here"))
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().task.poll(cx).map(|result| result.expect("no task fails here"))
     }
 }
 
@@ -170,7 +175,7 @@ impl Loop for Own {
     type Task = Unwrapped;
 
     fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Unwrapped {
-        Unwrapped(unstuck_core::spawn(future))
+        Unwrapped { task: unstuck_core::spawn(future) }
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {

@@ -25,7 +25,7 @@ pub trait Rt: Sized + 'static {
     const NAME: &'static str;
 
     /// The handle of a task. Awaiting it gives the task's output, and panics if the task was cancelled.
-    type Task<T: Send + 'static>: Future<Output = T> + Send + Unpin + 'static;
+    type Task<T: Send + 'static>: Future<Output = T> + Send + 'static;
 
     /// Starts the runtime with this many worker threads. (The single-threaded ones run on the caller of `block_on`.)
     fn start(workers: usize) -> Self;
@@ -97,18 +97,30 @@ where
     rt.block_on(task)
 }
 
-/// The handle of a runtime whose tasks end in a `Result`: awaits the handle and unwraps.
-pub struct Unwrapped<H>(H);
+pin_project_lite::pin_project! {
+    /// The handle of a runtime whose tasks end in a `Result`: awaits the handle and unwraps.
+    pub struct Unwrapped<H> {
+        #[pin]
+        handle: H,
+    }
+}
+
+impl<H> Unwrapped<H> {
+    fn new(handle: H) -> Self {
+        Self { handle }
+    }
+}
 
 impl<H, T, E> Future for Unwrapped<H>
 where
-    H: Future<Output = Result<T, E>> + Unpin,
+    H: Future<Output = Result<T, E>>,
     E: std::fmt::Debug,
 {
     type Output = T;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        Pin::new(&mut self.0)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        self.project()
+            .handle
             .poll(cx)
             .map(|done| done.expect("a task of a bench neither panics nor is cancelled"))
     }

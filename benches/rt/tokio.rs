@@ -35,18 +35,18 @@ macro_rules! tokio_runtime {
             where
                 F: Future<Output: Send + 'static> + Send + 'static,
             {
-                Unwrapped(self.0.spawn(fut))
+                Unwrapped::new(self.0.spawn(fut))
             }
 
             fn spawn<F>(fut: F) -> Self::Task<F::Output>
             where
                 F: Future<Output: Send + 'static> + Send + 'static,
             {
-                Unwrapped(tokio::spawn(fut))
+                Unwrapped::new(tokio::spawn(fut))
             }
 
             fn cancel<T: Send + 'static>(task: Self::Task<T>) {
-                task.0.abort();
+                task.handle.abort();
             }
 
             fn detach<T: Send + 'static>(task: Self::Task<T>) {
@@ -77,7 +77,7 @@ macro_rules! tokio_runtime {
                 T: Send + 'static,
                 F: FnOnce() -> T + Send + 'static,
             {
-                Unwrapped(tokio::task::spawn_blocking(job))
+                Unwrapped::new(tokio::task::spawn_blocking(job))
             }
 
             fn cpu<T, F>(job: F) -> impl Future<Output = T> + Send + 'static

@@ -42,22 +42,22 @@ macro_rules! unstuck_runtime {
             where
                 F: Future<Output: Send + 'static> + Send + 'static,
             {
-                Unwrapped(self.0$($spawn)+(fut))
+                Unwrapped::new(self.0$($spawn)+(fut))
             }
 
             fn spawn<F>(fut: F) -> Self::Task<F::Output>
             where
                 F: Future<Output: Send + 'static> + Send + 'static,
             {
-                Unwrapped(unstuck::spawn(fut))
+                Unwrapped::new(unstuck::spawn(fut))
             }
 
             fn cancel<T: Send + 'static>(task: Self::Task<T>) {
-                task.0.cancel();
+                task.handle.cancel();
             }
 
             fn detach<T: Send + 'static>(task: Self::Task<T>) {
-                task.0.detach();
+                task.handle.detach();
             }
 
             fn yield_now() -> impl Future<Output = ()> + Send {
@@ -84,7 +84,7 @@ macro_rules! unstuck_runtime {
                 T: Send + 'static,
                 F: FnOnce() -> T + Send + 'static,
             {
-                Unwrapped(unstuck::to_thread(job))
+                Unwrapped::new(unstuck::to_thread(job))
             }
 
             fn in_pool<T, F>(job: F) -> impl Future<Output = T> + Send + 'static
@@ -100,7 +100,7 @@ macro_rules! unstuck_runtime {
                 T: Send + 'static,
                 F: FnOnce() -> T + Send + 'static,
             {
-                Unwrapped(unstuck::cpu(job))
+                Unwrapped::new(unstuck::cpu(job))
             }
         }
     };

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{hint, patience, thread};
-use crate::task::Home;
+use crate::task::{Cancelled, Canceller, Home};
 use crate::{context, job};
 
 const AWAKE: u32 = 0;
@@ -80,11 +80,30 @@ pub(crate) fn block_on<F: Future>(
     place: &'static Location<'static>,
     future: F,
 ) -> F::Output {
+    uncancelled(block_on_with(home, place, &Canceller::new(), future))
+}
+
+/// As [`block_on`]; gives an error when the future was cancelled.
+#[track_caller]
+pub(crate) fn block_on_with<F: Future>(
+    home: Arc<dyn Home>,
+    place: &'static Location<'static>,
+    canceller: &Canceller,
+    future: F,
+) -> Result<F::Output, Cancelled> {
     refuse_inside("block_on");
-    match run(Some(home), place, future) {
-        Ok(value) => value,
+    match run(Some(home), place, canceller, future) {
+        Ok(outcome) => outcome,
         Err(why) => panic!("block_on() would never return: {why}"),
     }
+}
+
+/// The value of a main future that nobody could cancel, but by resuming a cancellation that was somebody else's.
+#[track_caller]
+pub(crate) fn uncancelled<T>(outcome: Result<T, Cancelled>) -> T {
+    outcome.unwrap_or_else(|cancelled| {
+        panic!("the main future resumed a cancellation, and there is nobody to take it: {cancelled}")
+    })
 }
 
 /// Blocks this thread until `future`, which belongs to whatever runtime, is ready. `call` is what the user called.
@@ -100,29 +119,30 @@ pub fn wait<F: Future>(call: &str, future: F) -> F::Output {
 #[track_caller]
 pub(crate) fn try_wait<F: Future>(call: &str, future: F) -> Result<F::Output, String> {
     refuse_inside(call);
-    run(None, Location::caller(), future)
+    run(None, Location::caller(), &Canceller::new(), future).map(uncancelled)
 }
 
 fn run<F: Future>(
     home: Option<Arc<dyn Home>>,
     place: &'static Location<'static>,
+    canceller: &Canceller,
     future: F,
-) -> Result<F::Output, String> {
+) -> Result<Result<F::Output, Cancelled>, String> {
     let _outside = context::as_outside();
     let _awake = home.clone().map(AwakeOutside::new);
     let signal = Arc::new(Signal { state: AtomicU32::new(AWAKE), thread: thread::current(), home });
     let waker = Waker::from(signal.clone());
     let mut cx = Context::from_waker(&waker);
     let seen = signal.home.as_ref().and_then(|home| home.registry().outsiders().list(place, &waker));
-    let mut future = pin!(future);
+    let mut future = pin!(Some(future));
     loop {
-        let mut poll = || future.as_mut().poll(&mut cx);
+        let mut poll = || canceller.main().poll(future.as_mut(), &mut cx);
         let polled = match &seen {
             None => poll(),
             Some(seen) => seen.around(poll),
         };
-        if let Poll::Ready(value) = polled {
-            return Ok(value);
+        if let Poll::Ready(outcome) = polled {
+            return Ok(outcome);
         }
         signal.sleep()?;
     }

@@ -10,12 +10,14 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use crate::handle::Handle;
 use crate::local::LocalLoop;
 use crate::sched::Worker;
 use crate::sync::thread_local;
-use crate::task::{Header, Orphan, TaskRef};
+use crate::task::frames::{Flight, Frames, Main, MainRef, Owner};
+use crate::task::{Cancelled, Header, TaskRef};
 
 /// Pointers and flags only: a thread-local without a destructor is one addition away, without a look whether it is
 /// still alive. It is asked at every wake and every poll.
@@ -28,8 +30,10 @@ struct Context {
     local: Cell<Option<NonNull<LocalLoop>>>,
     /// The task being polled.
     task: Cell<Option<NonNull<Header>>>,
-    /// That task has woken itself, on this thread, during this poll.
-    woken: Cell<bool>,
+    /// The main future being polled, if it is not a task.
+    main: Cell<Option<NonNull<Main>>>,
+    /// What happened during this poll, on this thread.
+    notes: Cell<u8>,
     /// Async code is being run here: blocking this thread would stall it.
     inside: Cell<bool>,
 }
@@ -38,8 +42,8 @@ thread_local! {
     /// The home that free functions use.
     static HOME: RefCell<Option<Handle>> = const { RefCell::new(None) };
 
-    /// The tasks that futures being dropped were awaiting, while somebody wants to know.
-    static ORPHANS: RefCell<Option<Vec<Orphan>>> = const { RefCell::new(None) };
+    /// A cancellation on its way from where it was thrown to the next frame outwards, when THROWN is noted.
+    static CANCELLED: RefCell<Option<Cancelled>> = const { RefCell::new(None) };
 
     static CONTEXT: Context = const {
         Context {
@@ -47,11 +51,19 @@ thread_local! {
             lent: Cell::new(None),
             local: Cell::new(None),
             task: Cell::new(None),
-            woken: Cell::new(false),
+            main: Cell::new(None),
+            notes: Cell::new(0),
             inside: Cell::new(false),
         }
     };
 }
+
+/// The task has woken itself.
+const WOKEN: u8 = 1;
+/// The task has asked for its own cancellation.
+const CANCELLED_ITSELF: u8 = 1 << 1;
+/// A cancellation was thrown, and no frame has taken it yet.
+const THROWN: u8 = 1 << 2;
 
 /// Restores what was there before it was made. Stays on its thread.
 #[must_use = "the runtime is left when the guard is dropped"]
@@ -140,23 +152,52 @@ pub fn is_inside() -> bool {
 /// Notes which task is being polled, until the guard is dropped.
 #[inline]
 pub(crate) fn enter_task(task: NonNull<Header>) -> Running {
-    CONTEXT.with(|context| Running {
-        task: context.task.replace(Some(task)),
-        woken: context.woken.replace(false),
-    })
+    CONTEXT
+        .with(|context| Running { task: context.task.replace(Some(task)), notes: context.notes.replace(0) })
+}
+
+/// Notes that a main future is being polled, until the guard is dropped.
+pub(crate) fn enter_main(main: &Arc<Main>) -> impl Drop {
+    struct Leave<'a> {
+        _main: Restore<Option<NonNull<Main>>>,
+        _task: Restore<Option<NonNull<Header>>>,
+        _notes: Restore<u8>,
+        _alive: PhantomData<&'a Main>,
+    }
+    impl Drop for Leave<'_> {
+        fn drop(&mut self) {} // its fields do
+    }
+    Leave {
+        _main: Restore::set(|context| &context.main, Some(NonNull::from(&**main))),
+        _task: Restore::set(|context| &context.task, None),
+        _notes: Restore::set(|context| &context.notes, 0),
+        _alive: PhantomData,
+    }
 }
 
 /// The task being polled before this one (in a nested loop), to be restored.
 pub(crate) struct Running {
     task: Option<NonNull<Header>>,
-    woken: bool,
+    notes: u8,
 }
 
 impl Running {
-    /// True if the task has woken itself since it was entered.
+    /// True if the task has woken itself during the poll.
     #[inline]
     pub(crate) fn has_woken_itself(&self) -> bool {
-        CONTEXT.with(|context| context.woken.get())
+        noted(WOKEN)
+    }
+
+    /// True if the task has asked for its own cancellation during the poll.
+    #[inline]
+    pub(crate) fn has_cancelled_itself(&self) -> bool {
+        noted(CANCELLED_ITSELF)
+    }
+
+    /// True if a cancellation was thrown and no frame took it.
+    #[inline]
+    pub(crate) fn has_thrown(&self) -> bool {
+        noted(THROWN)
     }
 }
 
@@ -165,7 +206,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         CONTEXT.with(|context| {
             context.task.set(self.task);
-            context.woken.set(self.woken);
+            context.notes.set(self.notes);
         });
     }
 }
@@ -176,7 +217,7 @@ pub(crate) fn wake_running(task: NonNull<Header>) -> bool {
     CONTEXT.with(|context| {
         let running = context.task.get() == Some(task);
         if running {
-            context.woken.set(true);
+            context.notes.set(context.notes.get() | WOKEN);
         }
         running
     })
@@ -216,25 +257,121 @@ impl<T: Copy + 'static> Drop for Restore<T> {
     }
 }
 
-/// Runs `f`, and gives what [`adopt`] collected meanwhile.
-pub(crate) fn adopting(f: impl FnOnce()) -> Vec<Orphan> {
-    struct Restore(Option<Vec<Orphan>>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            ORPHANS.with(|orphans| orphans.replace(self.0.take()));
-        }
-    }
-    let _restore = Restore(ORPHANS.with(|orphans| orphans.replace(Some(Vec::new()))));
-    f();
-    ORPHANS.with(|orphans| orphans.replace(None)).unwrap_or_default()
+/// Something was delivered, and a poll follows: what was noted meanwhile is answered by that.
+pub(crate) fn forget_notes() {
+    CONTEXT.with(|context| context.notes.set(0));
 }
 
-/// If somebody on this thread collects orphans, gives them one; true if so.
 #[inline]
-pub(crate) fn adopt(orphan: impl FnOnce() -> Orphan) -> bool {
-    ORPHANS
-        .try_with(|orphans| orphans.borrow_mut().as_mut().map(|orphans| orphans.push(orphan())).is_some())
-        .unwrap_or(false)
+fn noted(note: u8) -> bool {
+    CONTEXT.with(|context| context.notes.get() & note != 0)
+}
+
+fn note(note: u8, on: bool) {
+    CONTEXT.with(|context| {
+        let notes = context.notes.get() & !note;
+        context.notes.set(if on { notes | note } else { notes });
+    });
+}
+
+/// If `task` is the one being polled on this thread, notes that it asked for its own cancellation, or took that back.
+pub(crate) fn cancels_itself(task: NonNull<Header>, cancels: bool) {
+    if CONTEXT.with(|context| context.task.get()) == Some(task) {
+        note(CANCELLED_ITSELF, cancels);
+    }
+}
+
+/// Gives `f` the frames of the task or main future being polled on this thread, if it has any.
+#[inline]
+pub(crate) fn with_frames<R>(f: impl FnOnce(Option<&Frames>) -> R) -> R {
+    let (task, main) = CONTEXT.with(|context| (context.task.get(), context.main.get()));
+    match (task, main) {
+        // SAFETY: set by `enter_task` for the time of a poll, during which the runnable's reference is held.
+        (Some(task), _) => f(unsafe { task.as_ref() }.frames()),
+        // SAFETY: set by `enter_main`, whose guard borrows it.
+        (None, Some(main)) => f(Some(unsafe { main.as_ref() }.frames())),
+        (None, None) => f(None),
+    }
+}
+
+/// The task or main future being polled on this thread.
+pub(crate) fn owner() -> Option<Owner> {
+    if let Some(task) = current_task() {
+        return Some(Owner::Task(task));
+    }
+    let main = CONTEXT.with(|context| context.main.get())?;
+    // SAFETY: `enter_main` made the pointer from an Arc, which its guard borrows; the count is ours to raise.
+    let main = unsafe {
+        Arc::increment_strong_count(main.as_ptr());
+        Arc::from_raw(main.as_ptr())
+    };
+    Some(Owner::Main(MainRef(main)))
+}
+
+/// True if that is `owner`.
+pub(crate) fn is_current(owner: &Owner) -> bool {
+    let (task, main) = CONTEXT.with(|context| (context.task.get(), context.main.get()));
+    match owner {
+        Owner::Task(running) => task == Some(running.as_raw()),
+        Owner::Main(running) => task.is_none() && main == Some(NonNull::from(&*running.0)),
+    }
+}
+
+/// Throws a cancellation: the next frame outwards takes it, or the task ends.
+///
+/// # Panics
+/// Panics where nobody would take it.
+pub(crate) fn throw(cancelled: Cancelled) {
+    let somebody = CONTEXT.with(|context| context.task.get().is_some() || context.main.get().is_some());
+    assert!(somebody, "Cancelled::resume() was awaited outside of unstuck: no task here can be cancelled");
+    let before = CANCELLED.with(|slot| slot.replace(Some(cancelled)));
+    drop(before);
+    note(THROWN, true);
+}
+
+/// Takes what was thrown.
+#[inline]
+pub(crate) fn thrown() -> Option<Cancelled> {
+    if !noted(THROWN) {
+        return None;
+    }
+    note(THROWN, false);
+    CANCELLED.with(RefCell::take)
+}
+
+/// Takes what was thrown if it is a part of `flight`.
+pub(crate) fn withdraw(flight: &Arc<Flight>) -> Option<Cancelled> {
+    let is_it = |slot: &RefCell<Option<Cancelled>>| {
+        slot.borrow().as_ref().is_some_and(|cancelled| cancelled.is_part_of(flight))
+    };
+    // At the end of a thread the thread-local may be gone before a future that is kept in another one.
+    if CANCELLED.try_with(is_it).unwrap_or(false) { thrown() } else { None }
+}
+
+/// Puts aside what was thrown before a frame's poll.
+#[inline]
+pub(crate) fn set_thrown_aside() -> Aside {
+    Aside(thrown())
+}
+
+/// What was thrown before; thrown again when this is dropped.
+pub(crate) struct Aside(Option<Cancelled>);
+
+impl Aside {
+    /// Gives what was thrown since.
+    #[inline]
+    pub(crate) fn exchange(self) -> Option<Cancelled> {
+        thrown()
+    }
+}
+
+impl Drop for Aside {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(before) = self.0.take() {
+            throw(before);
+        }
+    }
 }
 
 /// Runs `f` as plain code: inside it this thread may block, as a thread of a pool may.
@@ -253,7 +390,8 @@ pub fn as_pool_thread<R>(f: impl FnOnce() -> R) -> R {
     let _worker = Restore::set(|context| &context.worker, None);
     let _local = Restore::set(|context| &context.local, None);
     let _task = Restore::set(|context| &context.task, None);
-    let _woken = Restore::set(|context| &context.woken, false);
+    let _main = Restore::set(|context| &context.main, None);
+    let _notes = Restore::set(|context| &context.notes, 0);
     outside(f)
 }
 

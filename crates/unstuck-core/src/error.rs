@@ -9,6 +9,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
+use crate::task::Reason;
 #[doc(hidden)]
 pub use away::{Away, Loss};
 
@@ -24,7 +25,7 @@ pub struct JoinError {
 }
 
 enum Kind {
-    Cancelled,
+    Cancelled(Option<Reason>),
     Panicked(Box<dyn Any + Send + 'static>),
     Rejected(Cow<'static, str>),
     /// A task awaited itself.
@@ -67,7 +68,17 @@ impl JoinError {
     /// It was cancelled before it gave a value.
     #[doc(hidden)]
     pub fn cancelled(origin: Origin) -> Self {
-        Self { kind: Kind::Cancelled, origin }
+        Self { kind: Kind::Cancelled(None), origin }
+    }
+
+    /// Says why it was cancelled.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_reason(mut self, reason: Option<Reason>) -> Self {
+        if let Kind::Cancelled(why) = &mut self.kind {
+            *why = reason;
+        }
+        self
     }
 
     /// It panicked with `payload`.
@@ -95,7 +106,7 @@ impl JoinError {
 
     /// True if it was cancelled, or refused by a runtime or pool that has shut down.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self.kind, Kind::Cancelled | Kind::Rejected(_))
+        matches!(self.kind, Kind::Cancelled(_) | Kind::Rejected(_))
     }
 
     /// True if it panicked.
@@ -103,7 +114,7 @@ impl JoinError {
         match &self.kind {
             Kind::Panicked(_) => true,
             Kind::Away(away) => away.is_panic(),
-            Kind::Cancelled | Kind::Rejected(_) | Kind::Endless => false,
+            Kind::Cancelled(_) | Kind::Rejected(_) | Kind::Endless => false,
         }
     }
 
@@ -115,6 +126,14 @@ impl JoinError {
     /// True if a task awaited itself, which would have waited for ever. The task goes on.
     pub fn is_deadlock(&self) -> bool {
         matches!(self.kind, Kind::Endless)
+    }
+
+    /// Why it was cancelled, if whoever cancelled it [said so](crate::TaskRef::cancel_with).
+    pub fn reason(&self) -> Option<&Reason> {
+        match &self.kind {
+            Kind::Cancelled(reason) => reason.as_ref(),
+            _ => None,
+        }
     }
 
     /// The panic's payload, to hand to [`std::panic::resume_unwind`].
@@ -171,7 +190,10 @@ impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.origin)?;
         match &self.kind {
-            Kind::Cancelled => f.write_str(" was cancelled"),
+            Kind::Cancelled(reason) => match reason.as_ref().and_then(Reason::text) {
+                Some(text) => write!(f, " was cancelled: {text}"),
+                None => f.write_str(" was cancelled"),
+            },
             Kind::Rejected(why) => write!(f, " was rejected: {why}"),
             Kind::Panicked(payload) => write_panic(f, payload.as_ref()),
             Kind::Endless => {
@@ -215,7 +237,7 @@ impl fmt::Debug for Origin {
 impl fmt::Debug for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::Cancelled => f.write_str("Cancelled"),
+            Kind::Cancelled(reason) => f.debug_tuple("Cancelled").field(reason).finish(),
             Kind::Rejected(why) => write!(f, "Rejected({why:?})"),
             Kind::Endless => f.write_str("Endless"),
             Kind::Panicked(payload) => write!(f, "Panicked({:?})", message(payload.as_ref()).unwrap_or("..")),

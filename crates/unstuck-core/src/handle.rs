@@ -12,7 +12,7 @@ use crate::block_on;
 use crate::context::{self, EnterGuard};
 use crate::failure::FailureSink;
 use crate::inspect::{self, TaskInfo};
-use crate::task::{self, Home, Spawn, Spawned, Task, TaskRef};
+use crate::task::{self, Cancelled, Canceller, Home, Spawn, Spawned, Task, TaskRef};
 
 /// Reaches a scheduler or a single-threaded loop from any thread.
 ///
@@ -128,6 +128,20 @@ impl Handle {
     pub fn block_on_from<F: Future>(&self, place: &'static Location<'static>, future: F) -> F::Output {
         let _entered = self.enter();
         block_on::block_on(self.home.clone(), place, future)
+    }
+
+    /// As [`block_on`](Self::block_on), and `canceller` can cancel the future from anywhere: a frame in it may catch that;
+    /// otherwise the future is dropped where it stands.
+    ///
+    /// # Errors
+    /// [`Cancelled`] when it was cancelled and gave no value.
+    ///
+    /// # Panics
+    /// Panics inside async code.
+    #[track_caller]
+    pub fn block_on_with<F: Future>(&self, canceller: &Canceller, future: F) -> Result<F::Output, Cancelled> {
+        let _entered = self.enter();
+        block_on::block_on_with(self.home.clone(), Location::caller(), canceller, future)
     }
 
     /// Makes free functions such as `spawn` use this home until the guard is dropped.

@@ -57,5 +57,10 @@ pub use job::{Executor, Job, JobHandle};
 pub use local::{LocalLoop, Stopper, spawn_local, spawn_local_as};
 pub use metrics::Statistics;
 pub use sched::{Around, Config, Hook, Scheduler};
-pub use task::{Orphan, Task, TaskId, TaskRef, cancel_inside};
+#[doc(hidden)]
+pub use task::scope;
+pub use task::{
+    Cancelled, Canceller, CatchCancel, Frame, Inside, Reason, Resume, Step, Task, TaskId, TaskRef,
+    catch_cancel, finally,
+};
 pub use vars::{Context, ContextVar, Token, WrongToken};

@@ -21,7 +21,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::block_on::refuse_inside;
+use crate::block_on::{refuse_inside, uncancelled};
 use crate::context;
 use crate::driver::{Driver, Park, Unpark};
 use crate::failure::FailureSink;
@@ -31,7 +31,7 @@ use crate::job::contain;
 use crate::metrics::Statistics;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, thread};
-use crate::task::{self, Home, Registry, Runnable, Spawn, Spawned, Task};
+use crate::task::{self, Cancelled, Canceller, Home, Registry, Runnable, Spawn, Spawned, Task, TaskRef};
 
 /// A single-threaded loop. It stays on the thread that made it, and so may run futures that are not `Send`.
 pub struct LocalLoop {
@@ -151,8 +151,31 @@ impl LocalLoop {
     #[doc(hidden)]
     #[track_caller]
     pub fn block_on_from<F: Future>(&self, place: &'static Location<'static>, future: F) -> F::Output {
+        uncancelled(self.block_on_with_from(place, &Canceller::new(), future))
+    }
+
+    /// As [`block_on`](Self::block_on), and `canceller` can cancel the future from anywhere: a frame in it may catch that;
+    /// otherwise the future is dropped where it stands.
+    ///
+    /// # Errors
+    /// [`Cancelled`] when it was cancelled and gave no value.
+    ///
+    /// # Panics
+    /// As [`block_on`](Self::block_on).
+    #[track_caller]
+    pub fn block_on_with<F: Future>(&self, canceller: &Canceller, future: F) -> Result<F::Output, Cancelled> {
+        self.block_on_with_from(Location::caller(), canceller, future)
+    }
+
+    #[track_caller]
+    fn block_on_with_from<F: Future>(
+        &self,
+        place: &'static Location<'static>,
+        canceller: &Canceller,
+        future: F,
+    ) -> Result<F::Output, Cancelled> {
         refuse_inside("block_on");
-        let mut future = pin!(future);
+        let mut future = pin!(Some(future));
         let main = Arc::new(Main { shared: self.shared.clone(), queued: AtomicBool::new(false) });
         let waker = Waker::from(main.clone());
         let seen = self.shared.registry.outsiders().list(place, &waker);
@@ -160,7 +183,7 @@ impl LocalLoop {
         let mut poll_main = || {
             // Acquire: pairs with the Release in `wake_by_ref`. Before the poll, so that a wake during it counts.
             main.queued.swap(false, Ordering::Acquire);
-            let mut poll = || future.as_mut().poll(&mut Context::from_waker(&waker));
+            let mut poll = || canceller.main().poll(future.as_mut(), &mut Context::from_waker(&waker));
             let polled = self.step((NO_TASK, place), || match &seen {
                 None => poll(),
                 Some(seen) => seen.around(poll),
@@ -206,12 +229,19 @@ impl LocalLoop {
         Stopper(self.shared.clone())
     }
 
-    /// Asks all tasks to end, and turns the loop until they have. Refuses new ones from now on.
+    /// Cancels all tasks, and turns the loop until they have ended, their cleanup too. Refuses new ones from now on.
     pub fn shutdown(&self) {
+        self.end(TaskRef::cancel_at_the_end);
+    }
+
+    /// Drops all tasks where they stand: no cleanup but their destructors. Refuses new ones from now on.
+    pub fn close(&self) {
+        self.end(TaskRef::destroy);
+    }
+
+    fn end(&self, tell: fn(&TaskRef)) {
         self.shared.registry.close();
-        for task in self.shared.registry.snapshot() {
-            task.end();
-        }
+        self.shared.registry.snapshot().iter().for_each(tell);
         self.inside(|| {
             while !self.shared.registry.is_empty() {
                 self.turn(&mut || false);
@@ -289,7 +319,7 @@ impl LocalLoop {
 
 impl Drop for LocalLoop {
     fn drop(&mut self) {
-        self.shutdown();
+        self.close();
     }
 }
 

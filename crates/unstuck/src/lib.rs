@@ -101,7 +101,9 @@ pub use offload::{Executor, JobHandle, cpu, par_map, run_in_executor, spawn_bloc
 pub use runtime::{Builder, EnterGuard, EventLoop, Handle, Runtime, Statistics};
 pub use task::{Task, TaskId, TaskRef, all_tasks, create_task, spawn, spawn_local};
 pub use unstuck_core::guard::{StallPolicy, StallReport};
-pub use unstuck_core::{CallbackId, Failure, FailureKind, JoinError};
+pub use unstuck_core::{CallbackId, Failure, FailureKind};
+#[doc(inline)]
+pub use unstuck_core::{Cancelled, Canceller, CatchCancel, JoinError, Reason, Resume, catch_cancel, finally};
 #[cfg(feature = "process")]
 pub use unstuck_macros::job;
 pub use unstuck_macros::{coroutine, main, test, timed};

@@ -211,7 +211,7 @@ impl Scheduler {
     pub fn close(&self) {
         self.shared.registry.close();
         for task in self.shared.registry.snapshot() {
-            task.end();
+            task.cancel_at_the_end();
         }
         // Release: pairs with the Acquire in `is_drained`.
         self.shared.closing.store(true, Ordering::Release);

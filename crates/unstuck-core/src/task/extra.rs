@@ -8,6 +8,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::TaskRef;
+use super::frames::Frames;
 use super::unseen::Unseen;
 use crate::callbacks::Callbacks;
 use crate::inspect::Notes;
@@ -31,6 +32,7 @@ pub(super) struct Extra {
     pub(super) callbacks: Mutex<Callbacks<TaskRef>>,
     /// What is noted of it while somebody wants to see.
     notes: Mutex<Option<Box<Notes>>>,
+    frames: Frames,
 }
 
 impl Extras {
@@ -72,6 +74,10 @@ impl Drop for Extras {
 }
 
 impl Extra {
+    pub(super) fn frames(&self) -> &Frames {
+        &self.frames
+    }
+
     pub(super) fn name(&self) -> Option<Arc<str>> {
         self.name.lock().clone()
     }

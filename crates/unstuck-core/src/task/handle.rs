@@ -1,33 +1,41 @@
 #![allow(unsafe_code)] // Handles are counted references to the task's one allocation.
 //! What people hold of a task: [`Task`], which owns its result, and [`TaskRef`], which does not.
 
+use std::any::Any;
 use std::fmt;
-use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::Location;
-use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 
+#[cfg(doc)]
+use super::frames::catch_cancel;
 use super::header::{Header, discard_outcome, drop_refs, take_outcome};
+use super::join::Joining;
 use super::state::{Cancel, Let};
 use super::waker::submit;
 use crate::error::{JoinError, Origin};
 use crate::inspect;
 use crate::job::contain;
-use crate::{block_on, context, guard, vars};
+use crate::{block_on, vars};
 
 /// A spawned task. Awaiting it gives its result.
 ///
-/// The task runs whether or not it is awaited; `(&mut task).await` waits without giving the handle up. Dropping the
-/// handle detaches the task: it goes on, and its result is dropped when it ends. A panic that nobody looks at before
-/// the handle is gone is [reported](crate::Failure), once.
+/// The task runs whether or not it is awaited. Dropping the handle detaches the task: it goes on, and its result is
+/// dropped when it ends. A panic that nobody looks at before the handle is gone is [reported](crate::Failure), once.
 ///
 /// # Cancellation
-/// Dropping a future that awaits the task does not touch the task. [`Task::cancel`] does: the task's future is
-/// dropped at the await point where it stands (or right after the poll it is in), its destructors run, and awaiting
-/// the handle gives an error that [is_cancelled](JoinError::is_cancelled).
+/// [`Task::cancel`] asks the task to end: a [frame](catch_cancel) in it may catch that and clean up; otherwise its future is
+/// dropped at the await point where it stands (or right after the poll it is in), and its destructors run. Awaiting the
+/// handle then gives an error that [is_cancelled](JoinError::is_cancelled).
+///
+/// When the task *that awaits it* is cancelled, or a timeout around the wait is over:
+/// * `task.await`, by value, takes the task along: it is cancelled too, and the cancellation of the waiter goes on when it
+///   has ended. If it catches the cancellation and gives a value, the waiter gets that and goes on.
+/// * `(&mut task).await` leaves it alone, as asyncio's `shield` does.
+///
+/// Dropping a future that awaits the task, outside of any cancellation, does not touch the task.
 ///
 /// # Errors
 /// Awaiting it gives [`JoinError`] when the task was cancelled, panicked, or was refused because its runtime has shut
@@ -37,7 +45,9 @@ use crate::{block_on, context, guard, vars};
 /// Polling it again after it gave its result panics.
 #[must_use = "dropping a Task detaches it; `.detach()` says so"]
 pub struct Task<T> {
-    raw: TaskRef,
+    pub(super) raw: TaskRef,
+    /// How it takes part in cancellations while it is awaited by value.
+    pub(super) joining: Joining<T>,
     output: PhantomData<T>,
 }
 
@@ -46,14 +56,12 @@ unsafe impl<T: Send> Send for Task<T> {}
 // SAFETY: through a shared handle one reads the header only, never the result.
 unsafe impl<T: Send> Sync for Task<T> {}
 
-impl<T> Unpin for Task<T> {}
-
 impl<T> Task<T> {
     /// # Safety
     /// The caller owns the handle's reference and HANDLE is set; `T` is the output of the task's future.
     pub(super) unsafe fn from_raw(header: NonNull<Header>) -> Self {
         // SAFETY: the caller's promise.
-        Self { raw: unsafe { TaskRef::from_raw(header) }, output: PhantomData }
+        Self { raw: unsafe { TaskRef::from_raw(header) }, joining: Joining::No, output: PhantomData }
     }
 
     pub(super) fn raw(&self) -> &TaskRef {
@@ -74,6 +82,25 @@ impl<T> Task<T> {
     #[allow(clippy::must_use_candidate)] // asking is what people do it for
     pub fn cancel(&self) -> bool {
         self.raw.cancel()
+    }
+
+    /// As [`cancel`](Self::cancel), and says why: whoever [catches](catch_cancel) it or awaits the task gets to
+    /// [see the reason](JoinError::reason).
+    #[allow(clippy::must_use_candidate)]
+    pub fn cancel_with<R: Any + Send + Sync>(&self, reason: R) -> bool {
+        self.raw.cancel_with(reason)
+    }
+
+    /// How many requests to cancel it have come, less those [taken back](TaskRef::uncancel).
+    #[must_use]
+    pub fn cancelling(&self) -> u32 {
+        self.raw.cancelling()
+    }
+
+    /// Takes a request back. See [`TaskRef::uncancel`].
+    #[allow(clippy::must_use_candidate)]
+    pub fn uncancel(&self) -> u32 {
+        self.raw.uncancel()
     }
 
     /// True once it has ended: by giving a value, by a panic or by cancellation.
@@ -146,37 +173,11 @@ impl<T> Task<T> {
     }
 }
 
-impl<T> Future for Task<T> {
-    type Output = Result<T, JoinError>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let header = self.raw.header();
-        if !header.state.is_complete() {
-            if context::is_running(self.raw.0) {
-                return Poll::Ready(Err(JoinError::endless(header.origin())));
-            }
-            // SAFETY: we are the handle.
-            if unsafe { header.set_waiter(cx.waker()) } {
-                inspect::pending(cx, self.key(), || self.wait_for_it(false));
-                return Poll::Pending;
-            }
-            debug_assert!(header.state.is_complete());
-        }
-        ready!(guard::proceed(cx)); // the result stays
-        self.try_result().map_or(Poll::Pending, Poll::Ready)
-    }
-}
-
 impl<T> Drop for Task<T> {
     #[inline]
     fn drop(&mut self) {
         if self.raw.header().state.has_waiter() {
             inspect::gone(self.key());
-            if context::adopt(|| Orphan(self.raw.clone())) {
-                self.raw.end();
-                return; // the orphan is the handle now
-            }
         }
         // SAFETY: we are the handle, and go away.
         unsafe { drop_handle(&self.raw) };
@@ -186,39 +187,6 @@ impl<T> Drop for Task<T> {
 impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Task").field(&self.raw).finish()
-    }
-}
-
-/// The handle of a task whose awaiter was dropped by [`cancel_inside`]: it was asked to end; awaiting it waits for that.
-#[derive(Debug)]
-pub struct Orphan(TaskRef);
-
-/// Runs `f`, which drops futures; the tasks that those futures were awaiting by value are asked to end and given back,
-/// so that their end can be awaited.
-///
-/// This is how a cancellation goes inward: a future that awaits `task` owns the handle, and takes the task with it; one
-/// that awaits `&mut task` does not own it, and leaves the task alone.
-pub fn cancel_inside(f: impl FnOnce()) -> Vec<Orphan> {
-    context::adopting(f)
-}
-
-impl Future for Orphan {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let header = self.0.header();
-        // SAFETY: the orphan took the handle's place.
-        if !header.state.is_complete() && unsafe { header.set_waiter(cx.waker()) } {
-            return Poll::Pending;
-        }
-        Poll::Ready(())
-    }
-}
-
-impl Drop for Orphan {
-    fn drop(&mut self) {
-        // SAFETY: the orphan took the handle's place.
-        unsafe { drop_handle(&self.0) };
     }
 }
 
@@ -279,29 +247,18 @@ impl TaskRef {
         unsafe { self.0.as_ref() }
     }
 
-    /// Asks the task to end; false if it had ended already. See [`Task::cancel`].
-    #[allow(clippy::must_use_candidate)]
-    pub fn cancel(&self) -> bool {
-        match self.header().state.cancel() {
-            Cancel::Submit => {
-                // SAFETY: `cancel` moved the state to SCHEDULED and made a reference for the runnable.
-                unsafe { submit(self.0) };
-                true
-            }
-            Cancel::Requested => true,
-            Cancel::Finished => {
-                self.header().look_away();
-                false
-            }
-        }
-    }
-
-    /// As [`cancel`](Self::cancel), for a runtime that ends: a failure that nobody has seen yet is told all the same.
-    pub(crate) fn end(&self) {
-        if self.header().state.cancel() == Cancel::Submit {
-            // SAFETY: as in `cancel`.
+    /// Sets the request in the task's word, and sees to it that somebody comes to deliver it.
+    pub(super) fn cancel_in_word(&self) -> Cancel {
+        let cancel = self.header().state.cancel();
+        if cancel == Cancel::Submit {
+            // SAFETY: `cancel` moved the state to SCHEDULED and made a reference for the runnable.
             unsafe { submit(self.0) };
         }
+        cancel
+    }
+
+    pub(crate) fn as_raw(&self) -> NonNull<Header> {
+        self.0
     }
 
     pub(crate) fn origin(&self) -> Origin {

@@ -2,10 +2,8 @@
 //! A task's one allocation: header, future, outcome.
 
 use std::any::Any;
-use std::fmt;
 use std::future::Future;
 use std::hint::black_box;
-use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
@@ -13,22 +11,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::TaskRef;
-use super::extra::Extras;
+use super::extra::{Extra, Extras};
+use super::frames::{self, Frames};
 use super::home::Home;
-use super::noted;
 use super::registry::Filed;
 use super::state::{Pause, Start, State};
 use super::waker;
 use crate::context;
 use crate::error::JoinError;
-use crate::inspect;
 use crate::job::contain;
 use crate::sync::UnsafeCell;
 
 /// The part of a task that does not depend on the type of its future.
 pub(crate) struct Header {
     pub(super) state: State,
-    vtable: &'static Vtable,
+    pub(super) vtable: &'static Vtable,
     home: NonNull<dyn Home>,
     pub(super) id: u64,
     pub(super) place: &'static Location<'static>,
@@ -41,12 +38,12 @@ pub(crate) struct Header {
 }
 
 /// What to do with a task whose future type is forgotten.
-struct Vtable {
+pub(super) struct Vtable {
     /// Polls the future or delivers a cancellation. Consumes the runnable's reference unless it returns true, which
     /// means that the runnable goes back to the queue.
-    run: unsafe fn(NonNull<Header>) -> bool,
+    pub(super) run: unsafe fn(NonNull<Header>) -> bool,
     /// Drops the future unpolled: the runtime has shut down. Consumes the runnable's and the registry's references.
-    refuse: unsafe fn(NonNull<Header>),
+    pub(super) refuse: unsafe fn(NonNull<Header>),
     /// Moves the outcome into `*mut Poll<Result<T, JoinError>>`.
     take: unsafe fn(NonNull<Header>, *mut ()),
     /// Drops the outcome.
@@ -107,88 +104,19 @@ pub(super) fn allocate<F: Future>(
     NonNull::from(Box::leak(cell)).cast()
 }
 
-/// The right and the duty to run a task once: there is at most one per task at any time.
-///
-/// Dropping it without running it cancels the task.
-pub(crate) struct Runnable(NonNull<Header>);
-
-// SAFETY: the runnable may poll the future on another thread only when the future is Send, or when its home gives it
-// to its own thread alone (rule 5).
-unsafe impl Send for Runnable {}
-
-impl Runnable {
-    /// # Safety
-    /// The caller has just moved the state to SCHEDULED and owns a reference, which the runnable takes over.
-    pub(super) unsafe fn new(header: NonNull<Header>) -> Self {
-        Self(header)
-    }
-
-    /// Polls the task once, or delivers a cancellation. Gives itself back when the task woke itself meanwhile: it
-    /// then belongs at the back of the queue.
-    #[inline]
-    pub(crate) fn run(self) -> Option<Runnable> {
-        let header = self.into_raw();
-        // SAFETY: a runnable exists only while SCHEDULED is set and owns a reference (rule 2).
-        let run = || unsafe { (header.as_ref().vtable.run)(header) };
-        let again = if inspect::is_on() {
-            // SAFETY: as above.
-            noted::run(&unsafe { TaskRef::to_running(header) }, run)
-        } else {
-            run()
-        };
-        again.then(|| Runnable(header))
-    }
-
-    /// The home has closed: drops the future unpolled, and its handle is told so.
-    pub(super) fn refuse(self) {
-        let header = self.into_raw();
-        // SAFETY: as in `run`; the registry has not taken its reference.
-        unsafe { (header.as_ref().vtable.refuse)(header) }
-    }
-
-    pub(super) fn header(&self) -> NonNull<Header> {
-        self.0
-    }
-
-    /// The task's number and the place that spawned it.
-    #[inline]
-    pub(crate) fn whose(&self) -> (u64, &'static Location<'static>) {
-        // SAFETY: the runnable holds a reference.
-        let header = unsafe { self.0.as_ref() };
-        (header.id, header.place)
-    }
-
-    /// For queues that store pointers.
-    pub(crate) fn into_raw(self) -> NonNull<Header> {
-        ManuallyDrop::new(self).0
-    }
-
-    /// # Safety
-    /// `header` came from [`Runnable::into_raw`] and is used once.
-    pub(crate) unsafe fn from_raw(header: NonNull<Header>) -> Self {
-        Self(header)
-    }
-}
-
-impl Drop for Runnable {
-    fn drop(&mut self) {
-        // SAFETY: as in `run`. The request is set first, so that the run drops the future instead of polling it.
-        unsafe {
-            let _ = self.0.as_ref().state.cancel();
-            (self.0.as_ref().vtable.run)(self.0);
-        }
-    }
-}
-
-impl fmt::Debug for Runnable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runnable").finish_non_exhaustive()
-    }
-}
-
 impl Header {
     pub(super) fn name(&self) -> Option<Arc<str>> {
         self.extra.get()?.name()
+    }
+
+    /// The task's frames, if it ever had any.
+    pub(crate) fn frames(&self) -> Option<&Frames> {
+        self.extra.get().map(Extra::frames)
+    }
+
+    /// From now on a cancellation drops the future, whatever frames it has.
+    pub(super) fn doom(&self) {
+        self.extra.get_or_make().frames().doom();
     }
 
     /// The home, to hand it a runnable.
@@ -268,17 +196,29 @@ unsafe fn run<F: Future>(ptr: NonNull<Header>) -> bool {
     let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
     let state = &cell.header.state;
     let running = context::enter_task(ptr);
-    let outcome = match state.start() {
-        Start::Cancel => cell.drop_future(),
-        Start::Poll => match cell.poll() {
+    let outcome = if state.start() == Start::Cancel && !frames::lands(&cell.header, false) {
+        cell.drop_future()
+    } else {
+        match cell.poll() {
+            Ok(Poll::Pending) if running.has_thrown() && frames::ended_by_throw(&cell.header) => {
+                cell.drop_future()
+            }
             Ok(Poll::Pending) => match state.pause(running.has_woken_itself()) {
                 Pause::Parked => return false,
                 Pause::Again => return true,
+                Pause::Cancel if frames::lands(&cell.header, true) => {
+                    state.again();
+                    return true;
+                }
                 Pause::Cancel => cell.drop_future(),
             },
+            Ok(Poll::Ready(value)) if running.has_cancelled_itself() => {
+                contain("a task's result", || drop(value));
+                cell.drop_future()
+            }
             Ok(Poll::Ready(value)) => Stage::Value(value),
             Err(payload) => Stage::Panicked(payload),
-        },
+        }
     };
     // SAFETY: `start` gave us RUNNING and nothing has taken it away.
     unsafe { cell.finish(outcome) };
@@ -311,7 +251,10 @@ unsafe fn take<F: Future>(ptr: NonNull<Header>, to: *mut ()) {
             cell.header.look_away();
             Err(JoinError::panicked(cell.header.origin(), payload))
         }
-        Stage::Cancelled => Err(JoinError::cancelled(cell.header.origin())),
+        Stage::Cancelled => {
+            let reason = cell.header.frames().and_then(Frames::take_reason);
+            Err(JoinError::cancelled(cell.header.origin()).with_reason(reason))
+        }
         Stage::Refused => Err(JoinError::rejected(
             cell.header.origin(),
             "its runtime has shut down; spawn before the end of run(), or on a runtime that is still alive",

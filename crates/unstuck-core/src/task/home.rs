@@ -1,7 +1,7 @@
 //! Where tasks live.
 
-use super::header::Runnable;
 use super::registry::Registry;
+use super::runnable::Runnable;
 use crate::failure::FailureSink;
 
 /// Where tasks live: it knows all of its tasks and runs those that are ready.

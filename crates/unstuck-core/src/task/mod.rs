@@ -4,12 +4,15 @@
 //! `SAFETY` comment here cites.
 
 mod extra;
+pub(crate) mod frames;
 mod handle;
 mod header;
 mod home;
+mod join;
 mod noted;
 mod numbers;
 mod registry;
+mod runnable;
 mod state;
 mod unseen;
 mod waker;
@@ -25,12 +28,17 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::vars;
+pub use frames::scope;
+pub use frames::{
+    Cancelled, Canceller, CatchCancel, Frame, Inside, Reason, Resume, Step, catch_cancel, finally,
+};
+pub use handle::{Task, TaskId, TaskRef};
 
-pub use handle::{Orphan, Task, TaskId, TaskRef, cancel_inside};
-pub(crate) use header::{Header, Runnable};
+use crate::vars;
+pub(crate) use header::Header;
 pub(crate) use home::Home;
 pub(crate) use registry::Registry;
+pub(crate) use runnable::Runnable;
 
 /// How a task is spawned: its name and the place that spawned it.
 pub(crate) struct Spawn {

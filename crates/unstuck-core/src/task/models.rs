@@ -323,7 +323,7 @@ fn handle_dropped(polled: bool) {
         };
         let bell = Arc::new(Bell::default());
         if polled {
-            if let Poll::Ready(outcome) = poll(Pin::new(&mut task), &bell) {
+            if let Poll::Ready(outcome) = poll(Pin::new(&mut &mut task), &bell) {
                 assert!(outcome.is_ok());
             }
         }

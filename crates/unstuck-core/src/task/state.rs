@@ -97,6 +97,8 @@ pub(crate) enum Cancel {
     Submit,
     /// It will be delivered when the task runs next, or right after the present poll.
     Requested,
+    /// As `Requested`, and an earlier request is on its way: they land together.
+    Joined,
     /// Too late.
     Finished,
 }
@@ -209,6 +211,8 @@ impl State {
         self.update(|now| {
             if now & COMPLETE != 0 {
                 None
+            } else if now & CANCEL != 0 {
+                Some((now, Cancel::Joined)) // written all the same: the delivery sees what we wrote before
             } else if now & (RUNNING | SCHEDULED) != 0 {
                 Some((now | CANCEL, Cancel::Requested))
             } else {
@@ -216,6 +220,23 @@ impl State {
             }
         })
         .unwrap_or(Cancel::Finished)
+    }
+
+    /// Takes the request out of the word, to deliver it or to take it back; false if it is not there any more.
+    pub(crate) fn take_cancel(&self) -> bool {
+        // Acquire: pairs with the Release in `cancel` (the reason that was left before).
+        self.0.fetch_and(!CANCEL, Ordering::AcqRel) & CANCEL != 0
+    }
+
+    /// Puts back what `take_cancel` took: whoever runs the task delivers it later.
+    pub(crate) fn cancel_again(&self) {
+        self.0.fetch_or(CANCEL, Ordering::AcqRel); // the runner's own note; it will be there when the poll ends
+    }
+
+    /// After a poll that returned pending and a delivery in its wake: the task is to be polled again.
+    pub(crate) fn again(&self) {
+        // Release: pairs with the Acquire in `start` of the next poll.
+        let _ = self.update(|now| Some(((now & !RUNNING) | SCHEDULED, ())));
     }
 
     /// True once the outcome can be read.
@@ -229,6 +250,12 @@ impl State {
     pub(crate) fn is_cancelled(&self) -> bool {
         // Acquire: pairs with the Release in `complete`: who is told so sees what its destructors did.
         self.0.load(Ordering::Acquire) & CANCELLED != 0
+    }
+
+    /// True if it ended before a request that had come was delivered.
+    pub(crate) fn missed_cancel(&self) -> bool {
+        // Acquire: pairs with the Release in `complete`, after which the bit stays as it is.
+        self.0.load(Ordering::Acquire) & (CANCEL | COMPLETE) == CANCEL | COMPLETE
     }
 
     /// True while the handle's waker lies in the `waiter` field. Only the handle sets and clears it.

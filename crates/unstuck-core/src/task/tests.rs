@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
+use super::Task;
 use super::state::State;
-use super::{Task, cancel_inside};
 use crate::driver::ThreadDriver;
 use crate::{Config, LocalLoop, Scheduler};
 
@@ -35,7 +35,7 @@ fn yields(times: usize) -> impl Future<Output = ()> {
 }
 
 fn poll_once<T>(task: &mut Task<T>, waker: &Waker) -> Poll<Result<T, crate::JoinError>> {
-    Pin::new(task).poll(&mut Context::from_waker(waker))
+    Pin::new(&mut &mut *task).poll(&mut Context::from_waker(waker))
 }
 
 /// Counts its drops, and may panic then.
@@ -119,10 +119,30 @@ fn a_cancel_after_the_end_comes_too_late_and_says_so() {
 fn a_poll_that_gives_its_value_wins_against_a_cancel_during_it() {
     let local = local();
     let task = local.spawn_local(async {
-        assert!(crate::current_task().unwrap().cancel());
+        cancel_from_another_thread();
         7
     });
     assert_eq!(local.block_on(task).unwrap(), 7);
+}
+
+#[test]
+fn a_task_that_cancels_itself_and_then_returns_is_cancelled_all_the_same() {
+    let (local, drops) = (local(), Drops::default());
+    let task = local.spawn_local({
+        let value = drops.quiet();
+        async {
+            assert!(crate::current_task().unwrap().cancel());
+            value
+        }
+    });
+    assert!(local.block_on(task).err().unwrap().is_cancelled());
+    assert_eq!(drops.count(), 1, "its value is lost");
+}
+
+/// Cancels the task that is being polled here.
+fn cancel_from_another_thread() {
+    let task = crate::current_task().unwrap();
+    assert!(std::thread::spawn(move || task.cancel()).join().unwrap());
 }
 
 #[test]
@@ -177,7 +197,7 @@ fn whether_it_was_cancelled_can_be_asked_before_and_after_its_result_was_taken()
     let local = local();
     let mut cancelled = local.spawn_local(hold(()));
     let mut value = local.spawn_local(async {
-        crate::current_task().unwrap().cancel();
+        cancel_from_another_thread();
         7
     });
     settle(&local);
@@ -604,31 +624,4 @@ fn an_error_tells_the_name_and_the_place_of_its_task() {
     task.set_name("unlucky");
     let text = local.block_on(task).map(|(): ()| ()).unwrap_err().to_string();
     assert!(text.contains("unlucky") && text.contains("tests.rs") && text.contains("no luck"), "{text}");
-}
-
-// --- Cancelling inward ---
-
-#[test]
-fn a_task_awaited_by_value_is_given_back_when_its_awaiter_is_dropped() {
-    let (local, drops) = (local(), Drops::default());
-    let inner = local.spawn_local(hold(drops.quiet()));
-    let mut bystander = local.spawn_local(pending::<()>());
-    let mut awaiter = Box::pin(async {
-        let both = (&mut bystander, inner);
-        let mut first = both.0;
-        let noop = Waker::noop();
-        assert!(Pin::new(&mut first).poll(&mut Context::from_waker(noop)).is_pending());
-        both.1.await.unwrap();
-    });
-    let noop = Waker::noop();
-    assert!(awaiter.as_mut().poll(&mut Context::from_waker(noop)).is_pending());
-    let orphans = cancel_inside(|| drop(awaiter));
-    assert_eq!(orphans.len(), 1);
-    for orphan in orphans {
-        local.block_on(orphan);
-    }
-    assert_eq!(drops.count(), 1);
-    assert!(!bystander.is_done(), "awaited by reference: left alone");
-    bystander.cancel();
-    assert!(local.block_on(bystander).unwrap_err().is_cancelled());
 }

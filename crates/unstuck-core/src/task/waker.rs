@@ -6,7 +6,8 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-use super::header::{Header, Runnable, drop_refs};
+use super::Runnable;
+use super::header::{Header, drop_refs};
 use super::state::Wake;
 use crate::context;
 

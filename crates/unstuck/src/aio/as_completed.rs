@@ -35,6 +35,8 @@ use unstuck_time::{Elapsed, Sleep, sleep};
 ///
 /// # Cancellation
 /// Dropping a `next()` loses nothing. Dropping the whole drops the futures that are not done; tasks are detached and go on.
+/// When whoever awaits is *cancelled*, or a timeout around a `next()` is over, tasks given by value are cancelled, too; give
+/// `tasks.iter_mut()` to keep them out of that, as asyncio does.
 pub fn as_completed<I>(awaitables: I) -> AsCompleted<<I::Item as IntoFuture>::IntoFuture>
 where
     I: IntoIterator,

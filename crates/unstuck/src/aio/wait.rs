@@ -51,15 +51,15 @@ use super::deferred::DeferredError;
 /// For each result as it comes, use [`as_completed`](crate::as_completed()); for all of them, [`gather`](crate::gather()).
 ///
 /// # Cancellation
-/// Dropping it drops what it was given. A task that was given by value goes where it goes whenever somebody who awaits it is
-/// dropped; give `tasks.iter_mut()` to keep the tasks out of it, as asyncio does.
+/// Dropping it drops what it was given. A cancellation of whoever waits leaves the tasks alone, as asyncio does.
 ///
 /// # Errors
 /// [`NothingToWaitFor`] when there are no awaitables: it would wait for ever, or for nothing.
 pub fn wait<I, W>(awaitables: I, until: W) -> Wait<I::Item, W>
 where
     I: IntoIterator,
-    I::Item: Future + Unpin,
+    I::Item: Future,
+    for<'a> &'a mut I::Item: Future<Output = <I::Item as Future>::Output>,
     W: ReturnWhen<<I::Item as Future>::Output>,
 {
     let futures: FuturesUnordered<_> =
@@ -161,7 +161,8 @@ impl<A: Future, W> Wait<A, W> {
 
 impl<A, W> Future for Wait<A, W>
 where
-    A: Future + Unpin,
+    A: Future,
+    for<'a> &'a mut A: Future<Output = <A as Future>::Output>,
     W: ReturnWhen<A::Output>,
 {
     type Output = Result<(Vec<Done<A::Output>>, Vec<A>), NothingToWaitFor>;
@@ -185,7 +186,10 @@ where
     }
 }
 
-impl<A: Future + Unpin, W> Wait<A, W> {
+impl<A: Future, W> Wait<A, W>
+where
+    for<'a> &'a mut A: Future<Output = <A as Future>::Output>,
+{
     fn sorted(&mut self) -> (Vec<Done<A::Output>>, Vec<A>) {
         let mut pending: Vec<_> = std::mem::take(&mut self.futures).into_iter().collect();
         pending.sort_unstable_by_key(|placed| placed.index);
@@ -197,18 +201,25 @@ impl<A: Future + Unpin, W> Wait<A, W> {
 /// Nothing is pinned in place: the futures lie in allocations of their own.
 impl<A: Future, W> Unpin for Wait<A, W> {}
 
-/// A future that knows its place.
+/// A future that knows its place. Polled by reference, which leaves a task alone when the wait is cancelled.
 struct Placed<A> {
     index: usize,
     future: A,
 }
 
-impl<A: Future + Unpin> Future for Placed<A> {
-    type Output = Done<A::Output>;
+/// Nothing is pinned: the future is only polled by reference.
+impl<A> Unpin for Placed<A> {}
+
+impl<A> Future for Placed<A>
+where
+    A: Future,
+    for<'a> &'a mut A: Future<Output = <A as Future>::Output>,
+{
+    type Output = Done<<A as Future>::Output>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let index = self.index;
-        Pin::new(&mut self.future).poll(cx).map(|output| Done { index, output })
+        Pin::new(&mut &mut self.future).poll(cx).map(|output| Done { index, output })
     }
 }
 

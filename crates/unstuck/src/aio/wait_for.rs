@@ -1,18 +1,18 @@
 //! Waiting with a limit, and waiting without taking part: `wait_for` and `shield`.
 
-use std::future::{Future, IntoFuture, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use unstuck_core::{JoinError, Task};
-use unstuck_time::{Elapsed, sleep};
+use unstuck_time::{Timeout, timeout};
 
 /// Waits for `awaitable`, but no longer than `limit`: asyncio's `wait_for`.
 ///
-/// When the time is over, what was awaited is cancelled, *and its end is awaited*, before the error comes: a future is
-/// dropped; a [`Task`] given by value, also one that such a future was awaiting, is cancelled and has really ended. Give
-/// `&mut task` (or [`shield`] it) to let the task go on.
+/// When the time is over, what was awaited is cancelled, *and its end is awaited*, before the error comes. A [`Task`] given
+/// by value, also one that a future was awaiting, is cancelled and has really ended; if it catches that and gives a
+/// value, so does this. Give `&mut task` (or [`shield`] it) to let the task go on.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,31 +25,16 @@ use unstuck_time::{Elapsed, sleep};
 /// # });
 /// ```
 ///
-/// [`timeout`](crate::timeout()) is the plainer relative: it drops the future and is done, and a task goes on.
+/// It is [`timeout`](crate::timeout()) with asyncio's order of arguments. `Duration::MAX` is asyncio's `None`.
 ///
 /// # Cancellation
-/// Dropping it drops what it waits for; a task given by value is detached.
+/// A cancellation of the task that waits goes to what is awaited, and passes on when that has ended. Dropping it drops
+/// what it waits for; a task given by value is detached.
 ///
 /// # Errors
-/// [`Elapsed`] when the time was over first.
-pub async fn wait_for<A: IntoFuture>(awaitable: A, limit: Duration) -> Result<A::Output, Elapsed> {
-    let mut inner = pin!(Some(awaitable.into_future()));
-    let mut limit = pin!(sleep(limit));
-    let value = poll_fn(|cx| {
-        let Some(future) = inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        if let Poll::Ready(value) = future.poll(cx) {
-            return Poll::Ready(Some(value));
-        }
-        limit.as_mut().poll(cx).map(|()| None)
-    })
-    .await;
-    if let Some(value) = value {
-        return Ok(value);
-    }
-    for task in unstuck_core::cancel_inside(|| inner.set(None)) {
-        task.await;
-    }
-    Err(Elapsed::new())
+/// [`Elapsed`](crate::Elapsed) when the time was over first.
+pub fn wait_for<A: IntoFuture>(awaitable: A, limit: Duration) -> Timeout<A::IntoFuture> {
+    timeout(limit, awaitable)
 }
 
 /// Waits for a task without owning it: asyncio's `shield`.
@@ -87,7 +72,7 @@ impl<T> Future for Shield<'_, T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = Pin::new(&mut *self.0).poll(cx);
+        let polled = Pin::new(&mut &mut *self.0).poll(cx);
         if polled.is_pending() {
             self.0.note_shielded(cx);
         }

@@ -115,7 +115,7 @@ impl EventLoop {
     #[track_caller]
     pub fn run<F: Future>(mut self, future: F) -> F::Output {
         let value = self.run_until_complete(future);
-        self.end();
+        self.end(LocalLoop::shutdown);
         self.handle.stack().tell_of_stalls();
         value
     }
@@ -132,10 +132,10 @@ impl EventLoop {
         self.core.statistics()
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, how: fn(&LocalLoop)) {
         self.closed = true;
         let _entered = self.handle.enter();
-        self.core.shutdown();
+        how(&self.core);
         self.handle.stack().shutdown_pools(None);
     }
 }
@@ -150,7 +150,7 @@ impl Drop for EventLoop {
                 self.handle.stack().failures.tell(&Failure::destroyed(task));
             }
         }
-        self.end();
+        self.end(LocalLoop::close);
     }
 }
 

@@ -7,8 +7,7 @@ use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use unstuck_core::job::{Shutdown, ShutdownReport};
-use unstuck_core::{Context, Failure, JobHandle, Task, TaskRef};
+use unstuck_core::{Cancelled, Canceller, Context, Failure, JobHandle, Shutdown, ShutdownReport, Task, TaskRef, unstuck_core, use};
 use unstuck_time::Instant;
 
 use super::stack::{self, EnterGuard, Stack};
@@ -93,6 +92,20 @@ impl Handle {
         let (_entered, place) = (self.enter(), Location::caller());
         let future = pin!(future);
         Context::copy().run(|| self.0.core.block_on_from(place, alarmed(self.0.alarm.as_deref(), future)))
+    }
+
+    /// As [`block_on`](Self::block_on), and `canceller` can cancel the future from anywhere: a frame in it (see
+    /// [`catch_cancel`](crate::catch_cancel)) may catch that and clean up; otherwise it is dropped where it stands.
+    ///
+    /// # Errors
+    /// [`Cancelled`](crate::Cancelled) when it was cancelled and gave no value.
+    ///
+    /// # Panics
+    /// As [`block_on`](Self::block_on).
+    #[track_caller]
+    pub fn block_on_with<F: Future>(&self, canceller: &Canceller, future: F) -> Result<F::Output, Cancelled> {
+        let _entered = self.enter();
+        self.0.core.block_on_with(canceller, future)
     }
 
     /// Runs a call that waits on a thread of the blocking pool. See [`to_thread`](crate::to_thread).

@@ -70,8 +70,8 @@ fn a_timeout_passes_although_what_it_waits_for_blocks_its_worker() {
     let gate = Gate::new();
     let held = gate.clone();
     let waiting = runtime.spawn(async move {
-        let stuck = spawn(async move { held.pass() });
-        timeout(Duration::from_millis(10), stuck).await.is_err()
+        let mut stuck = spawn(async move { held.pass() });
+        timeout(Duration::from_millis(10), &mut stuck).await.is_err()
     });
     assert!(runtime.block_on(waiting).unwrap());
     gate.open();

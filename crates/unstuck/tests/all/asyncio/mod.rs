@@ -29,6 +29,7 @@ macro_rules! both {
 
 mod callbacks;
 mod calls;
+mod cancellation;
 mod contextvars;
 mod debug;
 mod deferred;

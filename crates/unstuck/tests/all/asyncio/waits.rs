@@ -153,7 +153,8 @@ both! {
 
 both! {
     async fn an_overall_timeout_comes_once_and_the_tasks_go_on() {
-        let mut results = as_completed([after(1, 1), after(5, 5), after(6, 6)]).timeout(3 * SECOND);
+        let mut tasks = [after(1, 1), after(5, 5), after(6, 6)];
+        let mut results = as_completed(tasks.iter_mut()).timeout(3 * SECOND);
         assert_eq!(results.next().await.unwrap().unwrap().unwrap(), 1);
         assert!(results.next().await.unwrap().is_err());
         assert_eq!(unstuck::time(), 3 * SECOND);

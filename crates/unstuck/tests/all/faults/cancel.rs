@@ -131,7 +131,7 @@ fn a_handle_polled_after_it_gave_its_result_panics_and_says_why() {
             payload.downcast_ref::<&str>().map(|&text| text.to_owned()).unwrap_or_default()
         };
         use std::future::Future;
-        let text = again(&mut || std::pin::Pin::new(&mut task).poll(&mut cx).is_ready());
+        let text = again(&mut || std::pin::Pin::new(&mut &mut task).poll(&mut cx).is_ready());
         assert!(text.contains("polled again after"), "{text}");
         let text = again(&mut || std::pin::Pin::new(&mut job).poll(&mut cx).is_ready());
         assert!(text.contains("polled again after"), "{text}");

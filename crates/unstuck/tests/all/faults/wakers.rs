@@ -203,13 +203,13 @@ fn everything_survives(waker: &dyn Fn() -> Waker) {
     let mut waiter = deferred.clone();
     let mut nap = pin!(sleep(Duration::from_millis(5)));
 
-    poll(Pin::new(&mut task), waker);
+    poll(Pin::new(&mut &mut task), waker);
     poll(Pin::new(&mut job), waker);
     poll(Pin::new(&mut waiter), waker);
     poll(nap.as_mut(), waker);
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| deferred.set_result(42)));
     gate.open();
-    in_spite_of_it(&runtime, &mut task).unwrap();
+    in_spite_of_it(&runtime, &mut &mut task).unwrap();
     in_spite_of_it(&runtime, &mut job).unwrap();
     assert_eq!(in_spite_of_it(&runtime, &mut waiter).unwrap(), 42);
     in_spite_of_it(&runtime, &mut nap);

@@ -1,0 +1,343 @@
+//! A cancellation under way: from where it landed to where it is answered.
+//!
+//! A request that lands in several frames at once (siblings in one `join!`) is one *flight* with a *part* for each of
+//! them. A part is a [`Cancelled`], and its owner settles it: by dropping it, which swallows the cancellation, or by
+//! [resuming](Cancelled::resume) it, which throws it on to the next frame outwards.
+//!
+//! A throw waits until the flight's other parts are settled, and until throws from deeper frames have landed. Otherwise
+//! the first sibling to finish its cleanup would have the others dropped in the middle of theirs.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::owner;
+use crate::context;
+use crate::job::contain;
+use crate::sync::Mutex;
+use crate::task::TaskRef;
+
+/// Why somebody cancelled: any value, shared by everyone who sees the cancellation.
+#[derive(Clone)]
+pub struct Reason(Arc<dyn Any + Send + Sync>);
+
+impl Reason {
+    /// Wraps `value`. A value that is a `Reason` already stays the same one.
+    pub fn new<R: Any + Send + Sync>(value: R) -> Self {
+        let mut value = Some(value);
+        match (&mut value as &mut dyn Any).downcast_mut::<Option<Reason>>().and_then(Option::take) {
+            Some(reason) => reason,
+            None => match value {
+                Some(value) => Self(Arc::new(value)),
+                None => unreachable!("taken only as a Reason"),
+            },
+        }
+    }
+
+    /// The value, if it is a `T`.
+    #[must_use]
+    pub fn downcast_ref<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
+
+    /// The value, if it is text.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        self.downcast_ref::<&'static str>().copied().or_else(|| self.downcast_ref().map(String::as_str))
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.text().unwrap_or(".."), f)
+    }
+}
+
+/// A cancellation that has landed here: what [`catch_cancel`](super::catch_cancel) gives instead of a value, asyncio's
+/// caught `CancelledError`.
+///
+/// Clean up, then [`resume`](Self::resume) it, or drop it to go on as if nothing had happened. As long as it lives the
+/// cancellation counts as being dealt with: siblings that were cancelled with this code wait for it, and the end of the
+/// runtime does not interrupt it. So drop it when you mean to go on.
+#[must_use = "dropping it swallows the cancellation; `.resume().await` passes it on"]
+pub struct Cancelled {
+    /// None once it is settled.
+    flight: Option<Arc<Flight>>,
+}
+
+/// What all parts of one cancellation share.
+pub(crate) struct Flight {
+    /// The scope that asked for it, or [`REQUEST`].
+    origin: u64,
+    reason: Option<Reason>,
+    parts: Mutex<Parts>,
+}
+
+/// The origin of a request from outside: `cancel()`.
+pub(crate) const REQUEST: u64 = 0;
+
+#[derive(Default)]
+struct Parts {
+    /// Parts that are neither swallowed nor waiting to be thrown.
+    open: usize,
+    /// Parts that wait to be thrown.
+    throws: Vec<Throw>,
+    /// Made so far.
+    numbers: u64,
+    /// To be cancelled if all parts are swallowed: a task whose runtime ends while it cleans up.
+    then: Option<TaskRef>,
+}
+
+struct Throw {
+    number: u64,
+    depth: usize,
+    /// None once it was called; the next poll leaves another.
+    waker: Option<Waker>,
+}
+
+impl Flight {
+    pub(super) fn new(origin: u64, reason: Option<Reason>) -> Arc<Self> {
+        Arc::new(Self { origin, reason, parts: Mutex::default() })
+    }
+
+    /// One more part.
+    pub(super) fn part(self: &Arc<Self>) -> Cancelled {
+        self.parts.lock().open += 1;
+        Cancelled { flight: Some(self.clone()) }
+    }
+
+    /// True while somebody deals with it.
+    pub(super) fn is_open(&self) -> bool {
+        let parts = self.parts.lock();
+        parts.open > 0 || !parts.throws.is_empty()
+    }
+
+    /// If somebody deals with it, remembers to cancel `task` should they all swallow it.
+    pub(super) fn cancel_if_swallowed(&self, task: &TaskRef) -> bool {
+        let mut parts = self.parts.lock();
+        let open = parts.open > 0 || !parts.throws.is_empty();
+        if open && parts.then.is_none() {
+            parts.then = Some(task.clone());
+        }
+        open
+    }
+
+    /// A part is swallowed. What was waiting for that is called.
+    fn swallow(&self) {
+        let mut parts = self.parts.lock();
+        parts.open -= 1;
+        let throws = parts.ready();
+        let then = if parts.open == 0 && parts.throws.is_empty() { parts.then.take() } else { None };
+        drop(parts);
+        call(throws);
+        if let Some(task) = then {
+            task.cancel();
+        }
+    }
+}
+
+impl Parts {
+    /// The wakers of the throws, if it is their turn.
+    fn ready(&mut self) -> Vec<Waker> {
+        if self.open > 0 {
+            Vec::new()
+        } else {
+            self.throws.iter_mut().filter_map(|throw| throw.waker.take()).collect()
+        }
+    }
+
+    /// True if the throw with this number may land now.
+    fn may_land(&self, number: u64) -> bool {
+        let depth = self.throws.iter().find(|throw| throw.number == number).map_or(0, |throw| throw.depth);
+        self.open == 0 && self.throws.iter().all(|throw| throw.depth <= depth)
+    }
+}
+
+fn call(wakers: Vec<Waker>) {
+    for waker in wakers {
+        contain("a waker", || waker.wake());
+    }
+}
+
+impl Cancelled {
+    /// A cancellation that a scope asks for itself.
+    pub(super) fn new(origin: u64, reason: Option<Reason>) -> Self {
+        Flight::new(origin, reason).part()
+    }
+
+    /// Why, if whoever cancelled said so.
+    #[must_use]
+    pub fn reason(&self) -> Option<&Reason> {
+        self.flight().reason.as_ref()
+    }
+
+    /// The scope that asked for it; 0 for a request from outside.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn origin(&self) -> u64 {
+        self.flight().origin
+    }
+
+    /// Goes on with the cancellation: asyncio's bare `raise`.
+    ///
+    /// It is thrown from where this is awaited, lands in the next frame outwards (or ends the task) and takes everything
+    /// in between with it. So the future never gives a value, and may stand for a value of any type.
+    ///
+    /// ```no_run
+    /// # use unstuck_core as unstuck;
+    /// # async fn work() -> u32 { 1 }
+    /// # async fn undo() {}
+    /// # async fn example() -> u32 {
+    /// match unstuck::catch_cancel(work()).await {
+    ///     Ok(value) => value,
+    ///     Err(cancelled) => {
+    ///         undo().await;
+    ///         cancelled.resume().await
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// When it is awaited on another runtime than this one.
+    pub fn resume<T>(self) -> Resume<T> {
+        Resume { stage: Stage::Open(self), output: PhantomData }
+    }
+
+    pub(crate) fn is_part_of(&self, flight: &Arc<Flight>) -> bool {
+        Arc::ptr_eq(self.flight(), flight)
+    }
+
+    fn flight(&self) -> &Arc<Flight> {
+        let Some(flight) = &self.flight else { unreachable!("settled only by what consumes it") };
+        flight
+    }
+}
+
+impl Drop for Cancelled {
+    fn drop(&mut self) {
+        if let Some(flight) = &self.flight {
+            flight.swallow();
+        }
+    }
+}
+
+impl fmt::Debug for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cancelled").field("reason", &self.reason()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason().and_then(Reason::text) {
+            Some(text) => write!(f, "cancelled: {text}"),
+            None => f.write_str("cancelled"),
+        }
+    }
+}
+
+impl Error for Cancelled {}
+
+/// The future of [`Cancelled::resume`]. It never gives a value.
+#[must_use = "the cancellation goes on when this is awaited"]
+pub struct Resume<T> {
+    stage: Stage,
+    output: PhantomData<fn() -> T>,
+}
+
+enum Stage {
+    Open(Cancelled),
+    /// Waits for the other parts, under this number.
+    Waiting(Arc<Flight>, u64),
+    Thrown(Arc<Flight>),
+    Moving,
+}
+
+impl<T> Future for Resume<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Moving) {
+            Stage::Open(cancelled) => begin(cancelled, cx),
+            Stage::Waiting(flight, number) => look_again(flight, number, cx),
+            other => other,
+        };
+        Poll::Pending
+    }
+}
+
+/// The part joins the throws that wait: it is settled, but not swallowed.
+fn begin(mut cancelled: Cancelled, cx: &Context<'_>) -> Stage {
+    let Some(flight) = cancelled.flight.take() else { return Stage::Moving };
+    let (waker, depth) = (cx.waker().clone(), owner::depth());
+    let mut parts = flight.parts.lock();
+    parts.open -= 1;
+    let others = parts.ready();
+    parts.numbers += 1;
+    let number = parts.numbers;
+    parts.throws.push(Throw { number, depth, waker: Some(waker) });
+    drop(parts);
+    call(others);
+    throw(flight, number)
+}
+
+fn look_again(flight: Arc<Flight>, number: u64, cx: &Context<'_>) -> Stage {
+    let mut waker = Some(cx.waker().clone());
+    if let Some(throw) = flight.parts.lock().throws.iter_mut().find(|throw| throw.number == number) {
+        std::mem::swap(&mut throw.waker, &mut waker);
+    }
+    drop(waker); // the user's code: not under the lock
+    throw(flight, number)
+}
+
+/// Throws if it may.
+fn throw(flight: Arc<Flight>, number: u64) -> Stage {
+    let mut parts = flight.parts.lock();
+    if !parts.may_land(number) {
+        drop(parts);
+        return Stage::Waiting(flight, number);
+    }
+    let waker = parts.leave(number);
+    drop(parts);
+    drop(waker);
+    context::throw(flight.part());
+    Stage::Thrown(flight)
+}
+
+impl Parts {
+    /// Takes a throw off the list. Its waker is the user's: dropped by the caller, not under the lock.
+    fn leave(&mut self, number: u64) -> Option<Throw> {
+        let at = self.throws.iter().position(|throw| throw.number == number)?;
+        Some(self.throws.swap_remove(at))
+    }
+}
+
+impl<T> Drop for Resume<T> {
+    fn drop(&mut self) {
+        match &self.stage {
+            Stage::Waiting(flight, number) => {
+                let mut parts = flight.parts.lock();
+                let left = parts.leave(*number);
+                let throws = parts.ready();
+                drop(parts);
+                drop(left);
+                call(throws);
+            }
+            // Dropped by a sibling, before anything above saw it: then there is nothing to land.
+            Stage::Thrown(flight) => drop(context::withdraw(flight)),
+            Stage::Open(_) | Stage::Moving => {}
+        }
+    }
+}
+
+impl<T> fmt::Debug for Resume<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resume").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,287 @@
+//! Cancellation frames: asyncio's promise on top of drop. Cleanup may await, and a cancellation may be caught.
+//!
+//! Without them cancelling is dropping: the future goes away at the await point where it stands, and its destructors
+//! are all the cleanup there is. A *frame* is a future that takes part instead. What a request does:
+//!
+//! ```text
+//!  cancel() ─1─► CANCEL in the task's word ─2─► lands in the innermost pending frames ─3─► the frame drops what is
+//!                        │                        │ (a hit, and a wake)                     inside it, and answers:
+//!                        │ no frame               │ a join: the inner task is               4 value: swallowed
+//!                        ▼                        │ cancelled, its end awaited              5 resume(): thrown to the
+//!                 the future is dropped           ▼                                           next frame outwards
+//! ```
+//!
+//! 1. `TaskRef::request`; for a main future `Canceller`. From any thread, at any time.
+//! 2. `Frames::deliver`: before the task's next poll, or right after the poll that it is in. By whoever polls the task, so
+//!    the tree of frames changes on one thread at a time; its lock is for those who ask for counts and reasons.
+//! 3. `Frame::poll` finds the hit *before* it polls what is inside.
+//! 4. A `Cancelled` that is dropped.
+//! 5. `Resume::poll` puts the cancellation into the thread's context and returns pending. The first frame whose future
+//!    has returned pending takes it from there: polls nest, so that is the innermost one around. If no frame does, the
+//!    task's `run` finds it, and the task ends.
+//!
+//! # Promises
+//! * *Innermost, and only once.* Edge-triggered: after a request has landed, cleanup awaits freely. The next one lands
+//!   again, perhaps in the middle of the cleanup.
+//! * *Siblings* in one task (`join!`) are hit by the same request, and none of them is dropped before all have answered
+//!   (`flight.rs`).
+//! * *No value is lost* to a request that came too late: a future that gives one in the same poll wins, and so does a
+//!   finished task that is awaited; the request stays for the next await. Only who cancels itself and then returns is
+//!   cancelled all the same, as in asyncio.
+//! * *Inward*: `task.await` is a frame. The request goes to the inner task, and the waiter goes on when that has ended: with
+//!   its value if it caught the request, else cancelled in its turn. `(&mut task).await` is none: the inner task is left
+//!   alone. A task that deals with a cancellation already is not told a second time by a waiter's first.
+//! * *Nobody else pays.* A task without frames has no tree, and no more than a look at a flag after each poll.
+//!
+//! # Why not …
+//! * *frames on the heap, linked by pointers into each other*: futures move between their first poll and their last only
+//!   inside pins, but they are dropped in any order and on any thread. Numbers in a small tree need no proof.
+//! * *a frame that registers before its first poll*: then a timeout around a future that is ready at once would pay for
+//!   a lock and a slot. So frames register late, and adopt (`tree.rs`).
+//! * *throwing by unwinding*: a panic can be caught by anyone's `catch_unwind`, costs microseconds, and `panic = "abort"`
+//!   would turn each cancellation into the end of the process.
+//!
+//! The idea of delivering to scopes comes from trio's and anyio's cancel scopes, the rules from asyncio's `Task.cancel`.
+
+mod catch;
+mod flight;
+mod owner;
+mod request;
+pub mod scope;
+mod tree;
+
+use std::fmt;
+use std::task::{Context, Poll};
+
+pub use catch::{CatchCancel, catch_cancel, finally};
+pub(crate) use flight::Flight;
+pub use flight::{Cancelled, Reason, Resume};
+pub use owner::Canceller;
+pub(crate) use owner::{Delivery, Frames, Main, MainRef, Owner};
+use tree::{Enter, Key, Kind};
+
+use super::TaskRef;
+use super::header::Header;
+use crate::context;
+
+/// A place where cancellations land, for futures that are scopes: `catch_cancel`, timeouts, task groups.
+///
+/// It belongs into the future behind what it surrounds, so that it is dropped after that.
+pub struct Frame {
+    link: Option<Link>,
+    catches: bool,
+}
+
+/// What a poll inside a [`Frame`] gave.
+#[derive(Debug)]
+pub enum Step<T> {
+    /// The value.
+    Ready(T),
+    /// Nothing yet.
+    Pending,
+    /// A cancellation has landed here. Drop what is inside, then answer: resume it, or give a value.
+    Cancelled(Cancelled),
+}
+
+/// A node in the tree of its owner.
+pub(crate) struct Link {
+    owner: Owner,
+    key: Key,
+}
+
+impl Frame {
+    /// A frame that requests from outside land in.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { link: None, catches: true }
+    }
+
+    /// A frame that is a scope for those inside it, and otherwise lets requests pass. It costs nothing as long as there
+    /// is no other frame inside.
+    #[must_use]
+    pub const fn transparent() -> Self {
+        Self { link: None, catches: false }
+    }
+
+    /// Polls what lies inside. `inner` is not called when a cancellation has landed here.
+    pub fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        inner: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Step<T> {
+        if self.link.as_ref().is_some_and(|link| !context::is_current(&link.owner)) {
+            self.link = None; // moved to another task
+        }
+        let since = match &self.link {
+            Some(link) => match link.enter(cx) {
+                Err(cancelled) => return Step::Cancelled(cancelled),
+                Ok(leave) => return self::poll(cx, inner, leave),
+            },
+            None => context::with_frames(|frames| frames.and_then(|frames| frames.look(|tree| tree.made()))),
+        };
+        let step = self::poll(cx, inner, ());
+        if matches!(step, Step::Pending) {
+            self.register(cx, since.unwrap_or(0));
+        }
+        step
+    }
+
+    /// The first poll returned pending: from now on this is a frame.
+    fn register(&mut self, cx: &Context<'_>, since: u64) {
+        let has_new = || {
+            context::with_frames(|frames| frames.and_then(|frames| frames.look(|tree| tree.has_new(since))))
+        };
+        if self.catches || has_new() == Some(true) {
+            self.link = Link::new(Kind::Frame(Some(cx.waker().clone())), since);
+        }
+    }
+
+    /// Cancels what lies inside, for a reason of this frame's own: the innermost frames in it get a cancellation that
+    /// [came from](Cancelled::origin) `origin`. To be called right after a poll.
+    pub fn cancel_inside(&self, origin: u64, reason: Option<&Reason>) -> Inside {
+        let Some(link) = &self.link else { return Inside::Empty };
+        match link.owner.frames().land(link.owner.as_task(), link.key, (origin, reason), true) {
+            Delivery::Landed => Inside::Landed,
+            Delivery::Later => Inside::Later,
+            Delivery::Nowhere => Inside::Empty,
+        }
+    }
+}
+
+/// What [`Frame::cancel_inside`] found.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inside {
+    /// Frames, which will answer: poll on.
+    Landed,
+    /// A task that has just finished: poll, its value comes first; then try again.
+    Later,
+    /// No frame: drop what is inside.
+    Empty,
+}
+
+impl Default for Frame {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame").field("pending", &self.link.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// Polls `inner`, and takes what is thrown in it. What a sibling has thrown before stays as it is.
+fn poll<T>(
+    cx: &mut Context<'_>,
+    inner: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    leave: impl Sized,
+) -> Step<T> {
+    let before = context::set_thrown_aside();
+    let poll = inner(cx);
+    drop(leave);
+    let thrown = before.exchange();
+    match (poll, thrown) {
+        (Poll::Ready(value), thrown) => {
+            drop(thrown); // the value wins
+            Step::Ready(value)
+        }
+        (Poll::Pending, Some(cancelled)) => Step::Cancelled(cancelled),
+        (Poll::Pending, None) => Step::Pending,
+    }
+}
+
+impl Link {
+    /// A node in the tree of whoever is being polled; none if that is not ours.
+    fn new(kind: Kind, since: u64) -> Option<Self> {
+        let owner = context::owner()?;
+        let key = owner.frames().with(|tree| tree.insert(kind, since));
+        Some(Self { owner, key })
+    }
+
+    /// A poll begins: what has landed here, or a guard for the time of the poll.
+    fn enter(&self, cx: &Context<'_>) -> Result<Leave<'_>, Cancelled> {
+        let frames = self.owner.frames();
+        let previous = match frames.with(|tree| tree.enter(self.key, cx.waker())) {
+            Enter::Hit(cancelled) => return Err(cancelled),
+            Enter::Current(previous) => previous,
+            Enter::NeedsWaker(previous) => {
+                let waker = cx.waker().clone();
+                drop(frames.with(|tree| tree.set_waker(self.key, waker)));
+                previous
+            }
+        };
+        Ok(Leave { frames, previous })
+    }
+
+    /// A join of `task` in the tree of whoever is being polled.
+    pub(super) fn join(task: &TaskRef) -> Option<Self> {
+        let since = u64::MAX; // nothing to adopt: polling a join polls nothing else
+        Self::new(Kind::Join { task: task.clone(), late: false }, since)
+    }
+
+    /// The value came before a request that had landed here: the request is made again.
+    pub(super) fn give_back(&self, request: Cancelled) {
+        let reason = request.reason().cloned();
+        drop(request);
+        self.owner.request_again(reason);
+    }
+
+    /// True while this is in the tree of whoever is being polled.
+    pub(super) fn is_current(&self) -> bool {
+        context::is_current(&self.owner)
+    }
+
+    /// Takes the node out; gives what has landed in it.
+    pub(super) fn remove(&self) -> Option<Cancelled> {
+        let (kind, hit) = self.owner.frames().look(|tree| tree.remove(self.key)).flatten()?;
+        drop(kind);
+        hit
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        drop(self.remove());
+    }
+}
+
+/// The current frame of the tree is set back when the poll is over, also by a panic.
+struct Leave<'a> {
+    frames: &'a Frames,
+    previous: Key,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.frames.with(|tree| tree.leave(self.previous));
+    }
+}
+
+/// Delivers a request to a task that is being run; false if there is no frame, and the future is to be dropped. `polled`:
+/// the future has just been polled.
+#[cold]
+pub(super) fn lands(header: &Header, polled: bool) -> bool {
+    if !header.state.take_cancel() {
+        return true; // taken back meanwhile
+    }
+    let delivery =
+        header.frames().map_or(Delivery::Nowhere, |frames| frames.deliver(Some(header.into()), polled));
+    if delivery == Delivery::Later {
+        header.state.cancel_again();
+    }
+    context::forget_notes(); // wakers that the delivery called: there will be a poll
+    delivery != Delivery::Nowhere
+}
+
+/// A cancellation was thrown, and no frame took it: remembers its reason for those who await the task. False if nothing
+/// was thrown.
+#[cold]
+pub(super) fn ended_by_throw(header: &Header) -> bool {
+    let Some(cancelled) = context::thrown() else { return false };
+    if let Some(reason) = cancelled.reason() {
+        header.extra.get_or_make().frames().set_reason(reason.clone());
+    }
+    true
+}

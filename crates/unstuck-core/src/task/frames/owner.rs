@@ -1,0 +1,351 @@
+//! Whose frames they are: a task's, or those of the main future of `run` and `block_on`, which is no task.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::flight::{Cancelled, REQUEST, Reason};
+use super::tree::{Key, ROOT, Tree};
+use crate::context;
+use crate::job::contain;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::task::{Header, TaskRef};
+
+/// The tree of an owner, made when it is first needed.
+#[derive(Default)]
+pub(crate) struct Frames(Mutex<Option<Box<Tree>>>);
+
+/// What became of a request.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// It landed in a frame; poll the future.
+    Landed,
+    /// A task that is awaited has just finished: its value comes first, and the request stays.
+    Later,
+    /// There is no frame: drop the future.
+    Nowhere,
+}
+
+impl Frames {
+    /// Gives `f` the tree, which is made if it is not there. `f` runs no user code.
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Tree) -> R) -> R {
+        f(self.0.lock().get_or_insert_default())
+    }
+
+    /// Gives `f` the tree if there is one.
+    pub(super) fn look<R>(&self, f: impl FnOnce(&mut Tree) -> R) -> Option<R> {
+        self.0.lock().as_deref_mut().map(f)
+    }
+
+    /// Delivers a request from outside. `whose`: the task, if it is one.
+    pub(super) fn deliver(&self, whose: Option<NonNull<Header>>, polled: bool) -> Delivery {
+        let Some(reason) = self.look(|tree| tree.reason.clone()) else { return Delivery::Nowhere };
+        let delivery = self.land(whose, ROOT, (REQUEST, reason.as_ref()), polled);
+        if delivery == Delivery::Landed {
+            drop(self.look(|tree| {
+                tree.requests += 1;
+                tree.reason.take()
+            }));
+        }
+        delivery
+    }
+
+    /// Lets a request land inside `scope`, and does what follows from it.
+    pub(super) fn land(
+        &self,
+        whose: Option<NonNull<Header>>,
+        scope: Key,
+        (origin, reason): (u64, Option<&Reason>),
+        polled: bool,
+    ) -> Delivery {
+        let Some(landing) = self.look(|tree| tree.land(scope, origin, reason, polled)) else {
+            return Delivery::Nowhere;
+        };
+        let (mut landed, mut late) = (landing.in_frame, landing.late);
+        for waker in landing.wakers {
+            contain("a waker", || waker.wake());
+        }
+        for (key, made, task, first) in landing.joins {
+            let unwinds = first && task.is_unwinding();
+            // Tasks that await each other in a circle cannot wait for each other's end.
+            if unwinds && whose.is_some_and(|whose| waits_for(&task, whose)) {
+                drop(self.look(|tree| tree.miss(key, made)));
+                continue;
+            }
+            // One that deals with a cancellation already would be interrupted by our telling it again.
+            if unwinds || task.request(reason.cloned()) || !first {
+                landed = true;
+            } else {
+                late = true; // it has finished this moment
+                drop(self.look(|tree| tree.miss(key, made)));
+            }
+        }
+        match (landed, late) {
+            (true, _) => Delivery::Landed,
+            (false, true) => Delivery::Later,
+            (false, false) => Delivery::Nowhere,
+        }
+    }
+
+    /// Requests that landed, less those taken back.
+    pub(crate) fn requests(&self) -> u32 {
+        self.look(|tree| tree.requests).unwrap_or(0)
+    }
+
+    /// Counts a request that joins another one on its way.
+    pub(crate) fn count(&self) {
+        self.with(|tree| tree.requests += 1);
+    }
+
+    /// Counts one less; false if there was none.
+    pub(crate) fn uncount(&self) -> bool {
+        self.look(|tree| {
+            let counted = tree.requests > 0;
+            tree.requests -= u32::from(counted);
+            counted
+        })
+        .unwrap_or(false)
+    }
+
+    /// The reason of the request that is about to be made.
+    pub(crate) fn set_reason(&self, reason: Reason) {
+        drop(self.with(|tree| tree.reason.replace(reason)));
+    }
+
+    /// If something that landed in `task`, whose frames these are, is being dealt with: remembers to cancel the task
+    /// should it be swallowed.
+    pub(crate) fn cancel_if_swallowed(&self, task: &TaskRef) -> bool {
+        let flights = self.look(|tree| tree.open_flights()).unwrap_or_default();
+        flights.iter().any(|flight| flight.cancel_if_swallowed(task))
+    }
+
+    /// From now on requests land nowhere.
+    pub(crate) fn doom(&self) {
+        self.with(|tree| tree.doomed = true);
+    }
+
+    /// Why the owner was cancelled, after its end.
+    pub(crate) fn take_reason(&self) -> Option<Reason> {
+        self.look(|tree| tree.reason.take()).flatten()
+    }
+
+    /// The tasks that the owner awaits by value.
+    pub(crate) fn joined(&self) -> Vec<TaskRef> {
+        self.look(|tree| tree.joined()).unwrap_or_default()
+    }
+
+    /// True while something that landed here is being dealt with.
+    pub(crate) fn are_unwinding(&self) -> bool {
+        self.look(|tree| !tree.open_flights().is_empty()).unwrap_or(false)
+    }
+}
+
+/// How far a circle of tasks that await each other is followed.
+const CIRCLE: usize = 1000;
+
+/// True if `task` awaits `other`, perhaps through others.
+fn waits_for(task: &TaskRef, other: NonNull<Header>) -> bool {
+    let mut chain = vec![task.clone()];
+    let mut at = 0;
+    while let Some(task) = chain.get(at).filter(|_| at < CIRCLE) {
+        at += 1;
+        for joined in task.joined() {
+            if joined.as_raw() == other {
+                return true;
+            }
+            if !chain.contains(&joined) {
+                chain.push(joined);
+            }
+        }
+    }
+    false
+}
+
+/// Owns frames: what links in futures hold.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Task(TaskRef),
+    Main(MainRef),
+}
+
+/// A main future, compared by identity.
+#[derive(Clone)]
+pub(crate) struct MainRef(pub(crate) Arc<Main>);
+
+impl PartialEq for MainRef {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for MainRef {}
+
+impl Owner {
+    pub(super) fn as_task(&self) -> Option<NonNull<Header>> {
+        match self {
+            Owner::Task(task) => Some(task.as_raw()),
+            Owner::Main(_) => None,
+        }
+    }
+
+    pub(super) fn frames(&self) -> &Frames {
+        match self {
+            Owner::Task(task) => task.frames(),
+            Owner::Main(main) => &main.0.frames,
+        }
+    }
+
+    /// Asks for one more delivery of a request that met a value, which came first.
+    pub(super) fn request_again(&self, reason: Option<Reason>) {
+        self.frames().look(|tree| tree.requests = tree.requests.saturating_sub(1));
+        match self {
+            Owner::Task(task) => _ = task.request(reason),
+            Owner::Main(main) => _ = main.0.request(reason),
+        }
+    }
+}
+
+/// How many frames lie around what is being polled.
+pub(super) fn depth() -> usize {
+    context::with_frames(|frames| frames.and_then(|frames| frames.look(|tree| tree.depth())).unwrap_or(0))
+}
+
+/// What a main future has of a task: it can be cancelled.
+#[derive(Default)]
+pub(crate) struct Main {
+    frames: Frames,
+    /// A request is to be delivered.
+    requested: AtomicBool,
+    state: Mutex<MainState>,
+}
+
+#[derive(Default)]
+struct MainState {
+    waker: Option<Waker>,
+    ended: bool,
+}
+
+/// Cancels the main future that [`Handle::block_on_with`](crate::Handle::block_on_with) runs, from anywhere.
+///
+/// The main future of a runtime is no task, but it has frames all the same: a request lands in the innermost one, and
+/// where there is none the future is dropped.
+#[derive(Clone, Default)]
+pub struct Canceller(Arc<Main>);
+
+impl Canceller {
+    /// For one main future, to be started with it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks the main future to end; false if it has ended. One that has not started yet will not.
+    #[allow(clippy::must_use_candidate)] // asking is what people do it for
+    pub fn cancel(&self) -> bool {
+        self.0.request(None)
+    }
+
+    /// As [`cancel`](Self::cancel), and says why.
+    #[allow(clippy::must_use_candidate)]
+    pub fn cancel_with<R: std::any::Any + Send + Sync>(&self, reason: R) -> bool {
+        self.0.request(Some(Reason::new(reason)))
+    }
+
+    pub(crate) fn main(&self) -> &Arc<Main> {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Canceller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Canceller").field("ended", &self.0.state.lock().ended).finish_non_exhaustive()
+    }
+}
+
+impl Main {
+    pub(crate) fn frames(&self) -> &Frames {
+        &self.frames
+    }
+
+    fn request(&self, reason: Option<Reason>) -> bool {
+        let mut state = self.state.lock();
+        if state.ended {
+            return false;
+        }
+        let waker = state.waker.take();
+        // Under the lock, so that the end of the future comes before or after all of it.
+        let old = reason.map(|reason| self.frames.with(|tree| tree.reason.replace(reason)));
+        // Release: pairs with the Acquire in `poll`, which then finds the reason.
+        self.requested.store(true, Ordering::Release);
+        drop(state);
+        drop(old);
+        if let Some(waker) = waker {
+            contain("a waker", || waker.wake());
+        }
+        true
+    }
+
+    /// One turn of the main future. `future` is empty once it has ended.
+    pub(crate) fn poll<F: Future>(
+        self: &Arc<Self>,
+        mut future: Pin<&mut Option<F>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<F::Output, Cancelled>> {
+        self.listen(cx.waker());
+        let entered = context::enter_main(self);
+        let mut polled = false;
+        let outcome = loop {
+            // Acquire: pairs with the Release in `request`.
+            if self.requested.swap(false, Ordering::Acquire) {
+                match self.frames.deliver(None, polled) {
+                    Delivery::Landed => {}
+                    Delivery::Later => self.requested.store(true, Ordering::Relaxed), // a note to ourselves
+                    Delivery::Nowhere => {
+                        let reason = self.frames.look(|tree| tree.reason.take()).flatten();
+                        break Err(Cancelled::new(REQUEST, reason));
+                    }
+                }
+            }
+            let Some(running) = future.as_mut().as_pin_mut() else { return Poll::Pending };
+            if let Poll::Ready(value) = running.poll(cx) {
+                break Ok(value);
+            }
+            if let Some(cancelled) = context::thrown() {
+                break Err(cancelled);
+            }
+            polled = true;
+            // Acquire: as above. A request may have come during the poll.
+            if !self.requested.load(Ordering::Acquire) {
+                return Poll::Pending;
+            }
+        };
+        let waker = {
+            let mut state = self.state.lock();
+            state.ended = true;
+            state.waker.take()
+        };
+        drop(waker);
+        future.set(None);
+        drop(entered);
+        Poll::Ready(outcome)
+    }
+
+    /// Whom a request has to wake.
+    fn listen(&self, waker: &Waker) {
+        let mut state = self.state.lock();
+        if state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            return;
+        }
+        drop(state);
+        let waker = waker.clone(); // as its destructor the user's, at least by its type: not under the lock
+        state = self.state.lock();
+        let old = state.waker.replace(waker);
+        drop(state);
+        drop(old);
+    }
+}
