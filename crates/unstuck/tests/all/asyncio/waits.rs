@@ -192,7 +192,8 @@ both! {
 
 both! {
     async fn a_dropped_next_loses_nothing() {
-        let mut results = as_completed([after(2, 2), after(1, 1)]);
+        let mut tasks = [after(2, 2), after(1, 1)];
+        let mut results = as_completed(tasks.iter_mut());
         assert!(wait_for(results.next(), SECOND / 2).await.is_err());
         assert_eq!(results.next().await.unwrap().unwrap(), 1);
         assert!(wait_for(results.next(), SECOND / 2).await.is_err());
