@@ -7,7 +7,8 @@ use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use unstuck_core::{Cancelled, Canceller, Context, Failure, JobHandle, Shutdown, ShutdownReport, Task, TaskRef, unstuck_core, use};
+use unstuck_core::job::{Shutdown, ShutdownReport};
+use unstuck_core::{Cancelled, Canceller, Context, Failure, JobHandle, Task, TaskRef};
 use unstuck_time::Instant;
 
 use super::stack::{self, EnterGuard, Stack};
