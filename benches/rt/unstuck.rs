@@ -92,7 +92,7 @@ macro_rules! unstuck_runtime {
                 T: Send + 'static,
                 F: FnOnce() -> T + Send + 'static,
             {
-                Unwrapped(unstuck::run_in_executor(&DefaultExecutor, job))
+                Unwrapped::new(unstuck::run_in_executor(&DefaultExecutor, job))
             }
 
             fn cpu<T, F>(job: F) -> impl Future<Output = T> + Send + 'static
