@@ -11,7 +11,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Waits for ever; says so when it is cancelled.
 async fn waits(log: Log, name: &'static str) {
-    finally(pending(), async { log.say(name) }).await
+    finally(pending(), async { log.say(name) }).await;
 }
 
 /// Lets the others run until they wait.
@@ -321,7 +321,7 @@ async fn the_exact_order_of_a_cancel_the_cleanup_and_the_waiter() {
                 own.say("task: cleanup");
                 yield_now().await;
                 own.say("task: cleaned up");
-                cancelled.resume().await
+                cancelled.resume::<()>().await;
             }
         }
     });
