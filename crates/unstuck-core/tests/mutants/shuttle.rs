@@ -52,7 +52,7 @@ const SHUTTLE: &[Mutant] = &[
     Mutant {
         without: "the end of the tasks at shutdown",
         file: "sched/mod.rs",
-        text: "            task.end();\n",
+        text: "            task.cancel_at_the_end();\n",
         by: "",
         model: "sched::schedules::a_wake_from_outside_may_come_at_any_moment_of_the_shutdown",
     },

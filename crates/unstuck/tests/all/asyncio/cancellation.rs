@@ -11,7 +11,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Waits for ever; says so when it is cancelled.
 async fn waits(log: Log, name: &'static str) {
-    finally(pending(), async { log.say(name) }).await;
+    finally(pending::<()>(), async { log.say(name) }).await;
 }
 
 /// Lets the others run until they wait.
