@@ -86,6 +86,7 @@ tutorial! {
     call_soon in "../call_soon.rs": paused().run(call_soon::tutorial());
     context_vars in "../context_vars.rs": paused().run(context_vars::tutorial());
     exception_handler in "../exception_handler.rs": paused().run(exception_handler::tutorial());
+    on_exit in "../on_exit.rs": on_exit::tutorial(|| Runtime::builder().start_paused(true));
     timed in "../timed.rs": paused().run(timed::tutorial());
     inspect in "../inspect.rs": noted().run(inspect::tutorial());
     cpu_bound_single in "../cpu_bound_single.rs": run_single(cpu_bound_single::tutorial(|| primes_below(100)));

@@ -183,6 +183,19 @@ impl Handle {
         inspect::everything(registry, registry.snapshot(), now)
     }
 
+    /// Waits until no task is left there, whoever spawned it. Not for tasks of that home: they would wait for themselves.
+    pub async fn drained(&self) {
+        loop {
+            let tasks = self.tasks();
+            if tasks.is_empty() {
+                return;
+            }
+            for task in tasks {
+                task.ended().await;
+            }
+        }
+    }
+
     /// The number of unfinished tasks.
     pub fn task_count(&self) -> usize {
         self.home.registry().len()

@@ -15,6 +15,8 @@ pub(crate) struct Arguments {
     pub(crate) debug: Option<TokenTree>,
     pub(crate) start_paused: Option<TokenTree>,
     pub(crate) no_stalls: Option<TokenTree>,
+    pub(crate) ctrl_c: Option<TokenTree>,
+    pub(crate) on_exit: Option<Ident>,
 }
 
 impl Arguments {
@@ -55,6 +57,8 @@ impl Arguments {
             "flavor" => self.single = flavor(name, value.as_ref())?,
             "worker_threads" => self.worker_threads = Some(count(name, value)?),
             "debug" => self.debug = Some(switch(name, value, false)?),
+            "ctrl_c" => self.ctrl_c = Some(switch(name, value, false)?),
+            "on_exit" => self.on_exit = Some(on_exit(name, value.as_ref())?),
             "no_stalls" => self.no_stalls = Some(switch(name, value, true)?),
             _ => self.start_paused = Some(switch(name, value, true)?),
         }
@@ -89,6 +93,8 @@ fn meaning(name: &Ident, kind: Kind) -> Result<&'static str, Error> {
         ("flavor", _) => Ok("flavor"),
         ("worker_threads", _) => Ok("worker_threads"),
         ("debug", _) => Ok("debug"),
+        ("on_exit", Kind::Main) => Ok("on_exit"),
+        ("ctrl_c", Kind::Main) => Ok("ctrl_c"),
         ("paused" | "start_paused", Kind::Test) => Ok("start_paused"),
         ("no_stalls", Kind::Test) => Ok("no_stalls"),
         _ => Err(unknown(&TokenTree::from(name.clone()), kind)),
@@ -97,7 +103,7 @@ fn meaning(name: &Ident, kind: Kind) -> Result<&'static str, Error> {
 
 fn unknown(token: &TokenTree, kind: Kind) -> Error {
     let accepted = match kind {
-        Kind::Main => "`flavor`, `worker_threads`, `debug`",
+        Kind::Main => "`flavor`, `worker_threads`, `debug`, `on_exit`, `ctrl_c`",
         Kind::Test => "`flavor`, `worker_threads`, `debug`, `start_paused`, `no_stalls`",
     };
     let name = kind.name();
@@ -111,6 +117,18 @@ fn flavor(name: &Ident, value: Option<&TokenTree>) -> Result<bool, Error> {
         Some("\"multi\"") => Ok(false),
         _ => Err(Error::new(span_of(value, name), "`flavor` is \"multi\" or \"single\"")),
     }
+}
+
+/// The variant of `OnExit` that is meant.
+fn on_exit(name: &Ident, value: Option<&TokenTree>) -> Result<Ident, Error> {
+    let span = span_of(value, name);
+    let variant = match value.map(TokenTree::to_string).as_deref() {
+        Some("\"cancel\"") => "Cancel",
+        Some("\"drain\"") => "Drain",
+        Some("\"detach\"") => "Detach",
+        _ => return Err(Error::new(span, "`on_exit` is \"cancel\", \"drain\" or \"detach\"")),
+    };
+    Ok(Ident::new(variant, span))
 }
 
 fn count(name: &Ident, value: Option<TokenTree>) -> Result<TokenTree, Error> {

@@ -64,17 +64,23 @@ fn write(kind: Kind, arguments: TokenStream, function: &Function) -> Result<Toke
             ("arrow", function.arrow()),
             ("first", first),
             ("inner", inner),
-            ("run", run(&arguments, &function.name)),
+            ("run", run(kind, &arguments, &function.name)),
         ],
     ))
 }
 
 /// The expression that builds a runtime and runs the function called `name` there.
-fn run(arguments: &Arguments, name: &Ident) -> TokenStream {
+fn run(kind: Kind, arguments: &Arguments, name: &Ident) -> TokenStream {
     let call = |template| {
         let name = TokenTree::from(name.clone()).into();
         fill(template, &[("builder", builder(arguments)), ("name", name)])
     };
+    if kind == Kind::Main {
+        return call(match arguments.single {
+            false => "::unstuck::__private::main(#builder, #name())",
+            true => "::unstuck::__private::main_single(#builder, #name())",
+        });
+    }
     match (arguments.forbids_stalls(), arguments.single) {
         (true, false) => call("::unstuck::__private::no_stalls(#builder, #name())"),
         (true, true) => call("::unstuck::__private::no_stalls_single(#builder, #name())"),
@@ -92,6 +98,8 @@ fn builder(arguments: &Arguments) -> TokenStream {
         (".worker_threads(#value)", &arguments.worker_threads),
         (".debug(#value)", &arguments.debug),
         (".start_paused(#value)", &arguments.start_paused),
+        (".ctrl_c(#value)", &arguments.ctrl_c),
+        (".on_exit(::unstuck::OnExit::#value)", &arguments.on_exit.clone().map(TokenTree::from)),
     ];
     for (call, value) in settings {
         if let Some(value) = value.clone() {

@@ -42,7 +42,10 @@ use proc_macro::TokenStream;
 /// # Arguments
 /// * `flavor = "multi"` (as without it) or `"single"`: asyncio's model, one thread, futures need not be `Send`;
 /// * `worker_threads = 4`: for `"multi"`;
-/// * `debug = true` or `false`: beats the environment's `UNSTUCK_DEBUG`.
+/// * `debug = true` or `false`: beats the environment's `UNSTUCK_DEBUG`;
+/// * `on_exit = "cancel"` (as without it), `"drain"` or `"detach"`: what becomes of tasks that are left at the end;
+/// * `ctrl_c = false`: Ctrl-C is left alone. Otherwise the first one cancels the function, whose clean-up runs, and the
+///   program ends with the status 130; the second one ends it at once.
 ///
 /// ```
 /// #[unstuck::main(flavor = "single", debug = false)]

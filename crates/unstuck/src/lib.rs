@@ -26,6 +26,7 @@
 //! | I want to … | |
 //! |---|---|
 //! | run async code | [`run`](run()), [`#[unstuck::main]`](macro@main), [`Runtime`] |
+//! | … several times in one runtime | [`Runner`] |
 //! | … on one thread, as asyncio does | [`run_single`], [`EventLoop`] |
 //! | start something beside | [`spawn`], [`create_task`], [`spawn_local`] |
 //! | wait for several things | [`gather!`](macro@gather), [`gather`](gather()), [`try_gather`](try_gather()) |
@@ -44,6 +45,8 @@
 //! | see what is going on | [`debug::graph`], [`Builder::inspect`] and `unstuck-ps`, [`all_tasks`], [`Runtime::statistics`], [`Timed::timed`] |
 //! | know which task holds up the others | `UNSTUCK_DEBUG=1`, [`Builder::on_stall`], [`StallReport`] |
 //! | hear of failures that nobody awaits | [`Builder::exception_handler`], [`Failure`] |
+//! | say what becomes of tasks at the end | [`OnExit`] |
+//! | do something at Ctrl-C | [`signal`] |
 //! | test code that sleeps | `#[unstuck::test(start_paused = true)]` |
 //! | fail a test that blocks its thread | `#[unstuck::test(no_stalls)]` |
 //!
@@ -78,6 +81,7 @@ pub mod guard;
 pub mod net;
 pub mod offload;
 mod runtime;
+pub mod signal;
 #[cfg(feature = "sync")]
 pub mod sync;
 pub mod task;
@@ -98,7 +102,7 @@ pub use aio::wait_for::{Shield, shield, wait_for};
 pub use aio::yield_now::{YieldNow, yield_now};
 pub use contextvars::ContextVar;
 pub use offload::{Executor, JobHandle, cpu, par_map, run_in_executor, spawn_blocking, to_thread};
-pub use runtime::{Builder, EnterGuard, EventLoop, Handle, Runtime, Statistics};
+pub use runtime::{Builder, EnterGuard, EventLoop, Handle, OnExit, RunError, Runner, Runtime, Statistics};
 pub use task::{Task, TaskId, TaskRef, all_tasks, create_task, spawn, spawn_local};
 pub use unstuck_core::guard::{StallPolicy, StallReport};
 pub use unstuck_core::{CallbackId, Failure, FailureKind};
@@ -131,6 +135,7 @@ pub mod __private {
     pub use crate::aio::gather::{Several, SeveralFallible};
     pub use crate::aio::no_stalls::{no_stalls, no_stalls_single};
     pub use crate::aio::timed::*;
+    pub use crate::runtime::runner::{main, main_single};
     #[cfg(feature = "process")]
     pub use unstuck_process::serve_if_child;
 

@@ -6,6 +6,7 @@
 
 use std::ptr;
 use std::sync::Arc;
+use std::task::Waker;
 
 use super::TaskRef;
 use super::frames::Frames;
@@ -33,6 +34,8 @@ pub(super) struct Extra {
     /// What is noted of it while somebody wants to see.
     notes: Mutex<Option<Box<Notes>>>,
     frames: Frames,
+    /// Who is to be woken when it has ended. Behind WATCHED, too.
+    pub(super) watchers: Mutex<Vec<Waker>>,
 }
 
 impl Extras {

@@ -3,6 +3,7 @@
 //! The README in this folder tells who holds a task and when, draws the life cycle, and numbers the rules that every
 //! `SAFETY` comment here cites.
 
+mod ended;
 mod extra;
 pub(crate) mod frames;
 mod handle;

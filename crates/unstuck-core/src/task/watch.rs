@@ -62,5 +62,6 @@ impl TaskRef {
     pub(super) fn call_done(&self) {
         let callbacks = std::mem::take(&mut *self.header().extra.get_or_make().callbacks.lock());
         callbacks.schedule(self.clone());
+        self.wake_watchers();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::runtime::{EventLoop, Runtime};
+use crate::runtime::Runner;
 
 /// Runs `future` on a new multi-threaded runtime and gives its value: asyncio's `run()`.
 ///
@@ -18,14 +18,18 @@ use crate::runtime::{EventLoop, Runtime};
 /// assert_eq!(answer, 42);
 /// ```
 ///
+/// # Ctrl-C
+/// The first one cancels `future`; after the clean-up the process ends with the status 130. The second one ends it at
+/// once. See [`signal`](crate::signal), and [`Runner`] for a run that gives an error instead.
+///
 /// # Panics
 /// Panics inside async code, which it would stall: `.await` the future instead. When `future` panics, after the same
-/// clean-up. And when the system refuses the worker threads; [`Runtime::new`] gives an error instead.
+/// clean-up. And when the system refuses the worker threads; [`Runner::new`] gives an error instead.
 #[track_caller]
 pub fn run<F: Future>(future: F) -> F::Output {
     refuse_nested("run");
-    match Runtime::new() {
-        Ok(runtime) => runtime.run(future),
+    match Runner::new() {
+        Ok(runner) => runner.run_to_the_end(future),
         Err(error) => panic!("the runtime could not be started: {error}"),
     }
 }
@@ -33,7 +37,7 @@ pub fn run<F: Future>(future: F) -> F::Output {
 /// Runs `future` on a new single-threaded loop, asyncio's own model, and gives its value.
 ///
 /// Everything takes its turn on the calling thread: a task that blocks or computes stalls all others. Futures need not
-/// be [`Send`] ([`spawn_local`](crate::spawn_local)). Leftovers are cancelled and awaited, as by [`run`].
+/// be [`Send`] ([`spawn_local`](crate::spawn_local)). Leftovers are cancelled and awaited, and Ctrl-C is heard, as by [`run`].
 ///
 /// ```
 /// unstuck::run_single(async {
@@ -49,8 +53,8 @@ pub fn run<F: Future>(future: F) -> F::Output {
 #[track_caller]
 pub fn run_single<F: Future>(future: F) -> F::Output {
     refuse_nested("run_single");
-    match EventLoop::new() {
-        Ok(event_loop) => event_loop.run(future),
+    match Runner::single() {
+        Ok(runner) => runner.run_to_the_end(future),
         Err(error) => panic!("the loop could not be made: {error}"),
     }
 }

@@ -6,9 +6,9 @@ use std::io;
 use std::panic::Location;
 use std::pin::pin;
 
-use unstuck_core::{Context, Failure, LocalLoop, Task};
+use unstuck_core::{Cancelled, Canceller, Context, Failure, LocalLoop, Task};
 
-use super::{EnterGuard, Handle};
+use super::{EnterGuard, Handle, OnExit};
 use crate::debug::serve::Served;
 use crate::guard::alarm::alarmed;
 
@@ -75,6 +75,20 @@ impl EventLoop {
         Context::copy().run(|| self.core.block_on_from(place, alarmed(alarm, future)))
     }
 
+    /// As [`run_until_complete`](Self::run_until_complete), in the context of the caller; `canceller` can cancel the
+    /// future.
+    #[track_caller]
+    pub(crate) fn run_main<F: Future>(
+        &self,
+        canceller: &Canceller,
+        future: F,
+    ) -> Result<F::Output, Cancelled> {
+        let _entered = self.handle.enter();
+        let future = pin!(future);
+        let alarm = self.handle.stack().alarm.as_deref();
+        self.core.block_on_with(canceller, alarmed(alarm, future))
+    }
+
     /// Runs the loop until [`stop`](Self::stop) or [`Handle::stop`].
     ///
     /// # Panics
@@ -107,17 +121,29 @@ impl EventLoop {
         self.handle.enter()
     }
 
-    /// Runs `future`, then cancels what is left, waits for its end, and closes: what
-    /// [`run_single`](crate::run_single) does.
+    /// Runs `future`, then cancels what is left, waits for its end, and closes, or does what
+    /// [`Builder::on_exit`](crate::Builder::on_exit) says: as [`run_single`](crate::run_single).
     ///
     /// # Panics
     /// Panics inside async code, and when `future` does.
     #[track_caller]
-    pub fn run<F: Future>(mut self, future: F) -> F::Output {
+    pub fn run<F: Future>(self, future: F) -> F::Output {
         let value = self.run_until_complete(future);
-        self.end(LocalLoop::shutdown);
-        self.handle.stack().tell_of_stalls();
+        self.leave();
         value
+    }
+
+    /// The end of a run.
+    pub(crate) fn leave(mut self) {
+        match self.handle.stack().exit.on_exit {
+            OnExit::Cancel => self.end(LocalLoop::shutdown),
+            OnExit::Drain => {
+                self.run_until_complete(self.handle.drained());
+                self.end(LocalLoop::shutdown);
+            }
+            OnExit::Detach => return self.close(),
+        }
+        self.handle.stack().tell_of_stalls();
     }
 
     /// Closes the loop: pending tasks are dropped where they stand and reported. Work submitted later is refused with

@@ -105,8 +105,20 @@ impl Handle {
     /// As [`block_on`](Self::block_on).
     #[track_caller]
     pub fn block_on_with<F: Future>(&self, canceller: &Canceller, future: F) -> Result<F::Output, Cancelled> {
+        Context::copy().run(|| self.run_main(canceller, future))
+    }
+
+    /// The same in the very context of the caller.
+    #[track_caller]
+    pub(crate) fn run_main<F: Future>(&self, canceller: &Canceller, future: F) -> Result<F::Output, Cancelled> {
         let _entered = self.enter();
-        self.0.core.block_on_with(canceller, future)
+        let future = pin!(future);
+        self.0.core.block_on_with(canceller, alarmed(self.0.alarm.as_deref(), future))
+    }
+
+    /// Ready when no task is left, whoever spawned it.
+    pub(crate) async fn drained(&self) {
+        self.0.core.drained().await;
     }
 
     /// Runs a call that waits on a thread of the blocking pool. See [`to_thread`](crate::to_thread).

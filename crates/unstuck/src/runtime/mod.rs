@@ -5,11 +5,14 @@ mod event_loop;
 mod failures;
 mod handle;
 mod inspected;
+mod on_exit;
+pub(crate) mod runner;
 pub(crate) mod stack;
 
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::time::{Duration, Instant};
 
 use unstuck_core::job::ShutdownReport;
@@ -20,6 +23,8 @@ use crate::guard::alarm::Alarm;
 pub use builder::Builder;
 pub use event_loop::EventLoop;
 pub use handle::Handle;
+pub use on_exit::OnExit;
+pub use runner::{RunError, Runner};
 pub use stack::EnterGuard;
 
 use crate::debug::serve::Served;
@@ -90,15 +95,38 @@ impl Runtime {
     }
 
     /// Runs `future` to its end, then shuts the runtime down: what is left is cancelled and awaited before this
-    /// returns.
+    /// returns, or what [`Builder::on_exit`] says.
     ///
     /// # Panics
     /// Panics inside async code, and when `future` does; the runtime is shut down then, too.
     #[track_caller]
     pub fn run<F: Future>(self, future: F) -> F::Output {
         let value = self.block_on(future);
-        self.shutdown();
+        self.leave();
         value
+    }
+
+    /// The end of a run.
+    pub(crate) fn leave(self) {
+        match self.handle.stack().exit.on_exit {
+            OnExit::Cancel => self.shutdown(),
+            OnExit::Drain => {
+                self.block_on(self.handle.drained());
+                self.shutdown();
+            }
+            OnExit::Detach => self.detach(),
+        }
+    }
+
+    /// Lets the tasks go on, on a runtime that ends with the last of them.
+    fn detach(self) {
+        // If no thread can be made the runtime goes on, and simply never ends.
+        let runtime = ManuallyDrop::new(self);
+        let wait = move || {
+            runtime.block_on(runtime.handle.drained());
+            ManuallyDrop::into_inner(runtime).shutdown();
+        };
+        drop(std::thread::Builder::new().name("unstuck-detached".into()).spawn(wait));
     }
 
     /// Spawns a task. See [`spawn`](crate::spawn).

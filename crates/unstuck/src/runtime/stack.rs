@@ -19,6 +19,7 @@ use unstuck_time::{Clock, Instant, TimeDriver, TimeHandle};
 use super::builder::Builder;
 use super::failures::Failures;
 use super::handle::Handle;
+use super::on_exit::Exit;
 use crate::aio::call::overdue::Overdue;
 use crate::guard::alarm::Alarm;
 
@@ -37,6 +38,7 @@ pub(crate) struct Stack {
     pub(crate) alarm: Option<Arc<Alarm>>,
     /// Calls whose time had passed when they were asked for.
     pub(crate) overdue: Overdue,
+    pub(crate) exit: Exit,
 }
 
 /// Threads for calls of the runtime's own (names, files) when users' calls fill the pool. A resolver that does not answer
@@ -105,6 +107,7 @@ impl Stack {
             alarm: builder.alarm.clone(),
             failures,
             overdue: Overdue::default(),
+            exit: builder.exit,
         });
         let _ = myself.set(Arc::downgrade(&stack));
         Ok(Handle::new(stack))

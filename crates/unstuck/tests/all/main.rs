@@ -7,6 +7,7 @@
 //! | `offload` | calls that wait and calls that compute: what the pools owe, and short calls that stay |
 //! | `backtraces` | a report shows which function is stuck |
 //! | `inspect` | looking at tasks: what they are up to, who awaits whom, and from outside of the process |
+//! | `interrupts` | Ctrl-C, each time in a process of its own |
 //! | `macros` | the attributes as a user writes them |
 //! | `paused` | the virtual clock on several threads: it jumps only when nothing can run |
 //! | `quiet` | an idle runtime does not wake up |
@@ -22,6 +23,7 @@ mod asyncio;
 mod backtraces;
 mod faults;
 mod inspect;
+mod interrupts;
 mod macros;
 mod offload;
 mod paused;

@@ -34,6 +34,7 @@ mod contextvars;
 mod debug;
 mod deferred;
 mod eager;
+mod ending;
 mod failures;
 mod gather;
 mod locks;
