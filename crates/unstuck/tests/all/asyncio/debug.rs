@@ -48,6 +48,24 @@ fn a_slow_step_of_the_main_future_is_a_future_that_is_no_task() {
 }
 
 #[test]
+fn a_slow_plain_function_is_told_like_a_slow_task() {
+    let (tell, told) = mpsc::channel();
+    let (tell, told) = (Mutex::new(tell), Mutex::new(told));
+    let event_loop = Runtime::builder()
+        .slow_step(Duration::from_millis(5))
+        .on_stall(move |report: &StallReport| drop(tell.lock().unwrap().send(report.clone())))
+        .build_single()
+        .unwrap();
+    let (sender, receiver) = mpsc::channel();
+    // The function ends when it has been reported.
+    event_loop.handle().call_soon(move || sender.send(told.lock().unwrap().recv_timeout(PATIENCE)).unwrap());
+    event_loop.run_until_complete(unstuck::yield_now());
+    let report = receiver.try_recv().unwrap().unwrap();
+    assert_eq!(report.name.as_deref(), Some("call_soon"));
+    assert!(report.place.unwrap().file().ends_with("debug.rs") && report.lasted >= Duration::from_millis(5));
+}
+
+#[test]
 fn how_long_and_where_can_be_set() {
     let (tell, told) = mpsc::channel();
     let (tell, told) = (Mutex::new(tell), Mutex::new(told));

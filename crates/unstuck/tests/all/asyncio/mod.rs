@@ -43,6 +43,7 @@ mod order;
 mod queues;
 mod running;
 mod tasks;
+mod threads;
 mod timeouts;
 mod waits;
 
