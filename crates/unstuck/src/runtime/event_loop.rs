@@ -42,6 +42,15 @@ use crate::guard::alarm::alarmed;
 /// Unlike [`run_single`](crate::run_single), neither [`run_until_complete`](Self::run_until_complete) nor
 /// [`close`](Self::close) lets pending tasks clean up: `close` drops them where they stand and tells the
 /// [exception handler](crate::Builder::exception_handler), as asyncio does ("Task was destroyed but it is pending").
+///
+/// A closed loop cannot be run again, nor closed twice: `close` takes it away. Whoever still has a [`Handle`] gets tasks that
+/// are refused, and calls that never come.
+///
+/// ```compile_fail
+/// let event_loop = unstuck::EventLoop::new().unwrap();
+/// event_loop.close();
+/// event_loop.run_until_complete(async {});
+/// ```
 pub struct EventLoop {
     core: LocalLoop,
     handle: Handle,

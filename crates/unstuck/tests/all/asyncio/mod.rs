@@ -4,8 +4,7 @@
 //! multi-threaded runtime, both on a paused clock. Cases about the exact order of things are single-threaded.
 //!
 //! Open, because the interface they need does not exist yet: cancellation frames (catching a cancel, edge-triggered
-//! delivery, reasons, `uncancel`), scopes of timeouts (`reschedule`, nesting), task groups,
-//! queues, context variables, the exception handler, eager tasks, done-callbacks, interrupts (Ctrl-C).
+//! delivery, reasons, `uncancel`), scopes of timeouts (`reschedule`, nesting), task groups.
 
 /// One case, twice: `single` and `multi`.
 macro_rules! both {
