@@ -11,7 +11,7 @@ use unstuck_core::{Config, Failure, FailureSink, Hook, LocalLoop, Scheduler};
 
 use super::event_loop::EventLoop;
 use super::failures::Failures;
-use super::on_exit::{Exit, OnExit};
+use super::on_exit::Exit;
 use super::stack::{self, EnterGuard, Stack};
 use super::{Handle, Runtime};
 use crate::debug::serve;
@@ -80,7 +80,7 @@ impl Builder {
             on_start: None,
             on_stop: None,
             exception_handler: None,
-            exit: Exit { on_exit: OnExit::Cancel, ctrl_c: true },
+            exit: Exit::default(),
         }
     }
 
@@ -275,22 +275,6 @@ impl Builder {
     #[must_use]
     pub fn exception_handler(mut self, f: impl Fn(&Failure) + Send + Sync + 'static) -> Self {
         self.exception_handler = Some(Arc::new(f));
-        self
-    }
-
-    /// What becomes of the tasks that are left when the main future of a run is ready: they are cancelled and awaited
-    /// ([`OnExit::Cancel`]) unless set.
-    #[must_use]
-    pub fn on_exit(mut self, on_exit: OnExit) -> Self {
-        self.exit.on_exit = on_exit;
-        self
-    }
-
-    /// Whether a [`Runner`](crate::Runner) or `#[unstuck::main]` listens for [Ctrl-C](crate::signal) while it runs. It does
-    /// unless set. [`Runtime::run`] and [`Runtime::block_on`] never do.
-    #[must_use]
-    pub fn ctrl_c(mut self, listen: bool) -> Self {
-        self.exit.ctrl_c = listen;
         self
     }
 

@@ -1,5 +1,7 @@
 //! What becomes of the tasks that are left when the main future is ready.
 
+use super::Builder;
+
 /// What becomes of the tasks that are left when the main future of a run is ready.
 ///
 /// For [`run`](crate::run()), `#[unstuck::main(on_exit = "..")]`, [`Runtime::run`](crate::Runtime::run),
@@ -42,4 +44,28 @@ pub(crate) struct Exit {
     pub(crate) on_exit: OnExit,
     /// A run listens for Ctrl-C.
     pub(crate) ctrl_c: bool,
+}
+
+impl Default for Exit {
+    fn default() -> Self {
+        Self { on_exit: OnExit::Cancel, ctrl_c: true }
+    }
+}
+
+impl Builder {
+    /// What becomes of the tasks that are left when the main future of a run is ready: they are cancelled and awaited
+    /// ([`OnExit::Cancel`]) unless set.
+    #[must_use]
+    pub fn on_exit(mut self, on_exit: OnExit) -> Self {
+        self.exit.on_exit = on_exit;
+        self
+    }
+
+    /// Whether a [`Runner`](crate::Runner) or `#[unstuck::main]` listens for [Ctrl-C](crate::signal) while it runs. It does
+    /// unless set. [`Runtime::run`](crate::Runtime::run) and [`Runtime::block_on`](crate::Runtime::block_on) never do.
+    #[must_use]
+    pub fn ctrl_c(mut self, listen: bool) -> Self {
+        self.exit.ctrl_c = listen;
+        self
+    }
 }
