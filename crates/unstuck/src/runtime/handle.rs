@@ -110,7 +110,11 @@ impl Handle {
 
     /// The same in the very context of the caller.
     #[track_caller]
-    pub(crate) fn run_main<F: Future>(&self, canceller: &Canceller, future: F) -> Result<F::Output, Cancelled> {
+    pub(crate) fn run_main<F: Future>(
+        &self,
+        canceller: &Canceller,
+        future: F,
+    ) -> Result<F::Output, Cancelled> {
         let _entered = self.enter();
         let future = pin!(future);
         self.0.core.block_on_with(canceller, alarmed(self.0.alarm.as_deref(), future))

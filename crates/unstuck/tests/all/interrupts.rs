@@ -293,4 +293,3 @@ fn who_was_cancelled_by_somebody_else_first_is_cancelled_and_not_interrupted() {
         assert!(error.is_cancelled() && !error.is_interrupted());
     });
 }
-
