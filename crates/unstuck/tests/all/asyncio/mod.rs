@@ -41,6 +41,7 @@ mod offload;
 mod order;
 mod queues;
 mod running;
+mod shields;
 mod tasks;
 mod threads;
 mod timeouts;
