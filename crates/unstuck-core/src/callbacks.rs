@@ -5,7 +5,8 @@
 //!   on which it was added calls it, at a turn of its own.
 //! * Those added on one runtime run one after the other, in the order in which they were added. One that panics is
 //!   told to the runtime's exception handler, and the next one runs.
-//! * One that is added too late is called all the same; one that was removed is not.
+//! * One that is added too late is called all the same, at a turn of its own; on several workers two late ones may come in
+//!   any order. One that was removed is not called.
 //! * It sees the context variables of the code that added it.
 //!
 //! All callbacks of one runtime that fall due together share one task. A task for each, as asyncio has a handle for each,

@@ -157,7 +157,8 @@ impl<T: Send + 'static> Deferred<T> {
     /// Has `f` called with a clone once it is done, however that comes: asyncio's `add_done_callback`.
     ///
     /// Never inside [`set_result`](Self::set_result): this thread's runtime calls it at a turn of its own, callbacks in the
-    /// order in which they were added. One that is added afterwards is called too. A panic in one is told to the
+    /// order in which they were added. One that is added afterwards is called too, by itself: on several workers in
+    /// no particular order. A panic in one is told to the
     /// [exception handler](crate::Builder::exception_handler) and stops nothing else. It sees the context variables of the code that added it.
     ///
     /// ```

@@ -247,6 +247,9 @@ both! {
         condition.notify(1);
         sleep(SECOND).await;
         assert_eq!(log.lines(), ["a"]);
+        condition.notify(1);
+        sleep(SECOND).await;
+        assert_eq!(log.lines(), ["a", "b"]);
         condition.notify_all();
         gather(tasks).await;
         assert_eq!(log.lines(), ["a", "b", "c"]);
