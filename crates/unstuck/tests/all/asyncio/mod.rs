@@ -36,6 +36,7 @@ mod eager;
 mod ending;
 mod failures;
 mod gather;
+mod gather_cancel;
 mod locks;
 mod offload;
 mod order;
