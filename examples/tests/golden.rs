@@ -65,6 +65,7 @@ tutorial! {
     tasks in "../tasks.rs": paused().run(tasks::tutorial());
     hello_every_second in "../hello_every_second.rs": paused().run(hello_every_second::tutorial());
     cancel in "../cancel.rs": paused().run(cancel::tutorial());
+    task_group in "../task_group.rs": paused().run(task_group::tutorial());
     timeout in "../timeout.rs": paused().run(timeout::tutorial());
     shield in "../shield.rs": paused().run(shield::tutorial());
     deferred in "../deferred.rs": paused().run(deferred::tutorial());

@@ -30,6 +30,7 @@
 //! | … on one thread, as asyncio does | [`run_single`], [`EventLoop`] |
 //! | start something beside | [`spawn`], [`create_task`], [`spawn_local`] |
 //! | wait for several things | [`gather!`](macro@gather), [`gather`](gather()), [`try_gather`](try_gather()) |
+//! | start tasks that end together, whatever happens | [`task_group`](task_group()) |
 //! | wait for the first, or for each as it comes | [`wait`](wait()), [`as_completed`](as_completed()) |
 //! | wait for some time, or no longer than that | [`sleep`], [`interval`], [`wait_for`], [`timeout`](timeout()) |
 //! | call something that waits | [`to_thread`] (or [`spawn_blocking`]) |
@@ -66,8 +67,7 @@
 //! # Not here (yet)
 //!
 //! Sockets: `async-io` and `async-net` work on this runtime as they are. Libraries that need tokio's runtime do not.
-//! Cancellation that a task can catch, task groups. The roadmap is in the repository's CHANGELOG,
-//! and the book (`docs/src` there) tells more about everything here.
+//! The roadmap is in the repository's CHANGELOG, and the book (`docs/src` there) tells more about everything here.
 
 #![forbid(unsafe_code)]
 
@@ -93,6 +93,7 @@ pub use aio::coroutine::Coroutine;
 pub use aio::deferred::{Deferred, DeferredError};
 pub use aio::gather::{gather, try_gather};
 pub use aio::run::{run, run_single};
+pub use aio::task_group::{Child, GroupError, GroupFailure, NoValue, TaskGroup, task_group};
 pub use aio::timed::{Timed, TimedFuture};
 pub use aio::wait::{
     ALL_COMPLETED, AllCompleted, Done, FIRST_COMPLETED, FIRST_EXCEPTION, FirstCompleted, FirstException,

@@ -8,6 +8,7 @@ pub(crate) mod deferred;
 pub(crate) mod gather;
 pub(crate) mod no_stalls;
 pub(crate) mod run;
+pub(crate) mod task_group;
 pub(crate) mod timed;
 pub(crate) mod wait;
 pub(crate) mod wait_for;

@@ -3,8 +3,7 @@
 //! A case that holds whoever runs it is written once, with [`both!`], and tested on the single-threaded loop and on the
 //! multi-threaded runtime, both on a paused clock. Cases about the exact order of things are single-threaded.
 //!
-//! Open, because the interface they need does not exist yet: cancellation frames (catching a cancel, edge-triggered
-//! delivery, reasons, `uncancel`), scopes of timeouts (`reschedule`, nesting), task groups.
+//! Open, because the interface they need does not exist yet: moving a timeout's deadline (`reschedule`).
 
 /// One case, twice: `single` and `multi`.
 macro_rules! both {
@@ -37,6 +36,7 @@ mod ending;
 mod failures;
 mod gather;
 mod gather_cancel;
+mod groups;
 mod locks;
 mod offload;
 mod order;
