@@ -67,7 +67,8 @@
 //! # Not here (yet)
 //!
 //! Sockets: `async-io` and `async-net` work on this runtime as they are. Libraries that need tokio's runtime do not.
-//! The roadmap is in the repository's CHANGELOG, and the book (`docs/src` there) tells more about everything here.
+//! What is there and what is not, the repository's README says; the book (`docs/src` there) tells more about everything
+//! here.
 
 #![forbid(unsafe_code)]
 
