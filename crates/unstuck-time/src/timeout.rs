@@ -199,6 +199,7 @@ impl<F: Future> Future for Timeout<F> {
                 }
             };
             this.future.set(None);
+            *this.frame = Frame::transparent(); // nothing is inside any more: nothing may land here
             match this.phase.answer(cancelled) {
                 None => return Poll::Ready(Err(Elapsed(()))),
                 Some(cancelled) => *this.phase = Phase::Throwing(cancelled.resume()),

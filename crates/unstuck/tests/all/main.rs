@@ -12,6 +12,7 @@
 //! | `paused` | the virtual clock on several threads: it jumps only when nothing can run |
 //! | `quiet` | an idle runtime does not wake up |
 //! | `stalls` | the stall guard: what it tells, and what it must not do to a process |
+//! | `cancel_storm` | cancellations at random moments, into scopes nested at random |
 //! | `storm` | everything at once, at random |
 //! | `repository` | the house's invariants, written as absences |
 //!
@@ -21,6 +22,7 @@
 
 mod asyncio;
 mod backtraces;
+mod cancel_storm;
 mod faults;
 mod inspect;
 mod interrupts;

@@ -6,6 +6,9 @@
 //!
 //! A throw waits until the flight's other parts are settled, and until throws from deeper frames have landed. Otherwise
 //! the first sibling to finish its cleanup would have the others dropped in the middle of theirs.
+//!
+//! A sibling may have opened a frame since the request landed, with cleanup in it that the throw would skip. So before a
+//! throw lands, its flight lands in those as well ([`Rest`]), and the throw waits for them too.
 
 use std::any::Any;
 use std::error::Error;
@@ -103,6 +106,11 @@ struct Throw {
 impl Flight {
     pub(super) fn new(origin: u64, reason: Option<Reason>) -> Arc<Self> {
         Arc::new(Self { origin, reason, parts: Mutex::default() })
+    }
+
+    /// Who asked for it, and why.
+    pub(super) fn cause(&self) -> (u64, Option<&Reason>) {
+        (self.origin, self.reason.as_ref())
     }
 
     /// One more part.
@@ -253,8 +261,8 @@ pub struct Resume<T> {
 
 enum Stage {
     Open(Cancelled),
-    /// Waits for the other parts, under this number.
-    Waiting(Arc<Flight>, u64),
+    /// Waits for the other parts, under this number; has looked for siblings this often.
+    Waiting(Arc<Flight>, u64, u8),
     Thrown(Arc<Flight>),
     Moving,
 }
@@ -265,7 +273,7 @@ impl<T> Future for Resume<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Moving) {
             Stage::Open(cancelled) => begin(cancelled, cx),
-            Stage::Waiting(flight, number) => look_again(flight, number, cx),
+            Stage::Waiting(flight, number, looks) => look_again(flight, number, looks, cx),
             other => other,
         };
         Poll::Pending
@@ -284,24 +292,48 @@ fn begin(mut cancelled: Cancelled, cx: &Context<'_>) -> Stage {
     parts.throws.push(Throw { number, depth, waker: Some(waker) });
     drop(parts);
     call(others);
-    throw(flight, number)
+    throw(flight, number, 0, cx)
 }
 
-fn look_again(flight: Arc<Flight>, number: u64, cx: &Context<'_>) -> Stage {
+fn look_again(flight: Arc<Flight>, number: u64, looks: u8, cx: &Context<'_>) -> Stage {
     let mut waker = Some(cx.waker().clone());
     if let Some(throw) = flight.parts.lock().throws.iter_mut().find(|throw| throw.number == number) {
         std::mem::swap(&mut throw.waker, &mut waker);
     }
     drop(waker); // the user's code: not under the lock
-    throw(flight, number)
+    throw(flight, number, looks, cx)
+}
+
+/// How often a throw lets siblings go first that have opened a new frame meanwhile. Somebody who swallows a cancellation
+/// in an endless loop would hold it up for ever.
+const LOOKS: u8 = 32;
+
+/// What a throw would drop besides what throws it.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing that has cleanup of its own.
+    Nothing,
+    /// Frames that have just been told: the flight waits for them.
+    Told,
+    /// Frames that have been told by another flight, and not been polled since.
+    Soon,
 }
 
 /// Throws if it may.
-fn throw(flight: Arc<Flight>, number: u64) -> Stage {
+fn throw(flight: Arc<Flight>, number: u64, looks: u8, cx: &Context<'_>) -> Stage {
+    if !flight.parts.lock().may_land(number) {
+        return Stage::Waiting(flight, number, looks);
+    }
+    let rest = if looks < LOOKS { owner::tell_rest(&flight) } else { Rest::Nothing };
+    if rest == Rest::Soon {
+        cx.waker().wake_by_ref();
+        return Stage::Waiting(flight, number, looks + 1);
+    }
     let mut parts = flight.parts.lock();
     if !parts.may_land(number) {
         drop(parts);
-        return Stage::Waiting(flight, number);
+        return Stage::Waiting(flight, number, looks + 1);
     }
     let waker = parts.leave(number);
     drop(parts);
@@ -321,7 +353,7 @@ impl Parts {
 impl<T> Drop for Resume<T> {
     fn drop(&mut self) {
         match &self.stage {
-            Stage::Waiting(flight, number) => {
+            Stage::Waiting(flight, number, _) => {
                 let mut parts = flight.parts.lock();
                 let left = parts.leave(*number);
                 let throws = parts.ready();

@@ -24,7 +24,7 @@
 //! * *Innermost, and only once.* Edge-triggered: after a request has landed, cleanup awaits freely. The next one lands
 //!   again, perhaps in the middle of the cleanup.
 //! * *Siblings* in one task (`join!`) are hit by the same request, and none of them is dropped before all have answered
-//!   (`flight.rs`).
+//!   (`flight.rs`). One that opens a frame while another cleans up is told as well, before it is dropped.
 //! * *No value is lost* to a request that came too late: a future that gives one in the same poll wins, and so does a
 //!   finished task that is awaited; the request stays for the next await. Only who cancels itself and then returns is
 //!   cancelled all the same, as in asyncio.
@@ -50,6 +50,7 @@ mod request;
 pub mod scope;
 mod tree;
 
+use std::cell::Cell;
 use std::fmt;
 use std::task::{Context, Poll};
 
@@ -63,6 +64,32 @@ use tree::{Enter, Key, Kind};
 use super::TaskRef;
 use super::header::Header;
 use crate::context;
+use crate::sync::thread_local;
+
+thread_local! {
+    /// The frame that a throw would land in now.
+    static REGISTERED: Cell<Registered> = const { Cell::new(Registered::Yes) };
+}
+
+/// Whether a frame is in the tree. One that has not been pending yet is not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Registered {
+    Yes,
+    No,
+}
+
+impl Registered {
+    /// For the time of a poll; gives back what was before when it is dropped.
+    fn during_poll(self) -> impl Sized {
+        struct Restore(Registered);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                REGISTERED.with(|registered| registered.set(self.0));
+            }
+        }
+        Restore(REGISTERED.with(|registered| registered.replace(self)))
+    }
+}
 
 /// A place where cancellations land, for futures that are scopes: `catch_cancel`, timeouts, task groups.
 ///
@@ -115,11 +142,11 @@ impl Frame {
         let since = match &self.link {
             Some(link) => match link.enter(cx) {
                 Err(cancelled) => return Step::Cancelled(cancelled),
-                Ok(leave) => return self::poll(cx, inner, leave),
+                Ok(leave) => return self::poll(cx, inner, (leave, Registered::Yes.during_poll())),
             },
             None => context::with_frames(|frames| frames.and_then(|frames| frames.look(|tree| tree.made()))),
         };
-        let step = self::poll(cx, inner, ());
+        let step = self::poll(cx, inner, Registered::No.during_poll());
         if matches!(step, Step::Pending) {
             self.register(cx, since.unwrap_or(0));
         }

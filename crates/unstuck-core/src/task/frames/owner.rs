@@ -7,8 +7,9 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::flight::{Cancelled, REQUEST, Reason};
-use super::tree::{Key, ROOT, Tree};
+use super::flight::{Cancelled, Flight, REQUEST, Reason, Rest};
+use super::tree::{Key, Landing, ROOT, Tree};
+use super::{REGISTERED, Registered};
 use crate::context;
 use crate::job::contain;
 use crate::sync::Mutex;
@@ -66,6 +67,11 @@ impl Frames {
         let Some(landing) = self.look(|tree| tree.land(scope, origin, reason, polled)) else {
             return Delivery::Nowhere;
         };
+        self.follow(whose, landing, reason)
+    }
+
+    /// What follows from a landing: frames are woken, and the tasks of joins cancelled.
+    fn follow(&self, whose: Option<NonNull<Header>>, landing: Landing, reason: Option<&Reason>) -> Delivery {
         let (mut landed, mut late) = (landing.in_frame, landing.late);
         for waker in landing.wakers {
             contain("a waker", || waker.wake());
@@ -213,6 +219,23 @@ impl Owner {
 /// How many frames lie around what is being polled.
 pub(super) fn depth() -> usize {
     context::with_frames(|frames| frames.and_then(|frames| frames.look(|tree| tree.depth())).unwrap_or(0))
+}
+
+/// Lets a flight that is about to be thrown land in what the throw would drop: frames that were opened since, by siblings
+/// of what is being polled.
+pub(super) fn tell_rest(flight: &Arc<Flight>) -> Rest {
+    if REGISTERED.with(std::cell::Cell::get) == Registered::No {
+        return Rest::Nothing; // caught by a frame that nobody else is in yet
+    }
+    let Some(owner) = context::owner() else { return Rest::Nothing };
+    let Some((landing, soon)) = owner.frames().look(|tree| tree.land_rest(flight)) else {
+        return Rest::Nothing;
+    };
+    match owner.frames().follow(owner.as_task(), landing, flight.cause().1) {
+        Delivery::Landed => Rest::Told,
+        Delivery::Later | Delivery::Nowhere if soon => Rest::Soon,
+        Delivery::Later | Delivery::Nowhere => Rest::Nothing,
+    }
 }
 
 /// What a main future has of a task: it can be cancelled.

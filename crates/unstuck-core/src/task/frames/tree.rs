@@ -221,6 +221,38 @@ impl Tree {
         landing
     }
 
+    /// Lets a flight that is about to be thrown land in the innermost nodes that the throw would drop and that have not
+    /// been told. True besides if there are some that another flight has told and that have not looked yet.
+    pub(super) fn land_rest(&mut self, flight: &Arc<Flight>) -> (Landing, bool) {
+        let (mut landing, mut soon) = (Landing::default(), false);
+        let scope = self.current;
+        if self.doomed && flight.cause().0 == REQUEST {
+            return (landing, soon);
+        }
+        for at in 0..self.nodes.len() {
+            let key = at as Key + 1;
+            let inside = key != scope && self.is_inside(key, scope);
+            let Some(node) = self.nodes[at].as_mut().filter(|node| inside && node.children == 0) else {
+                continue;
+            };
+            match &mut node.kind {
+                Kind::Frame(_) if node.hit.is_some() => {
+                    soon = true;
+                    continue;
+                }
+                Kind::Frame(waker) => {
+                    landing.wakers.extend(waker.take());
+                    landing.in_frame = true;
+                }
+                // Told before, or there is nobody left to tell.
+                Kind::Join { task, .. } if node.hit.is_some() || task.is_done() => continue,
+                Kind::Join { task, .. } => landing.joins.push((key, node.made, task.clone(), true)),
+            }
+            node.hit = Some(flight.part());
+        }
+        (landing, soon)
+    }
+
     /// Remembers what landed.
     fn note(&mut self, flight: &Arc<Flight>) {
         self.flights.retain(|flight| flight.strong_count() > 0);

@@ -290,6 +290,32 @@ both! {
 }
 
 both! {
+    async fn a_sibling_that_opens_a_scope_while_another_cleans_up_has_its_cleanup_too() {
+        let log = Log::new();
+        let (early, late) = (log.clone(), log.clone());
+        let task = spawn(async move {
+            let first = finally(pending::<()>(), async move {
+                sleep(2 * SECOND).await;
+                early.say("early");
+            });
+            let second = async move {
+                sleep(SECOND).await; // no scope: the request does not land here
+                finally(pending::<()>(), async move {
+                    sleep(SECOND).await;
+                    late.say("late");
+                })
+                .await;
+            };
+            gather!(first, second).await
+        });
+        settle().await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(log.lines(), ["early", "late"]);
+    }
+}
+
+both! {
     async fn a_cancelled_gather_cancels_all_its_tasks_and_waits_for_them() {
         let log = Log::new();
         let children: Vec<_> = (1..=40u32)

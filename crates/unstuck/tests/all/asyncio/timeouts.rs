@@ -1,10 +1,11 @@
 //! `wait_for`, `timeout` and `shield`.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use unstuck::{shield, sleep, spawn, timeout, wait_for};
+use unstuck::{catch_cancel, finally, shield, sleep, spawn, timeout, wait_for, yield_now};
 
 use crate::support::OnDrop;
 
@@ -148,6 +149,99 @@ both! {
         assert_eq!(unstuck::time(), SECOND);
         let inner = timeout(2 * SECOND, std::future::pending::<()>());
         assert!(timeout(SECOND, inner).await.is_err());
+        assert_eq!(unstuck::time(), 2 * SECOND);
+    }
+}
+
+both! {
+    async fn who_catches_the_cancel_of_a_timeout_and_gives_a_value_was_in_time() {
+        let task = spawn(async {
+            assert!(catch_cancel(pending::<()>()).await.is_err());
+            42
+        });
+        assert_eq!(wait_for(task, SECOND).await.unwrap().unwrap(), 42);
+        let plain = async { if catch_cancel(pending::<()>()).await.is_err() { 42 } else { 0 } };
+        assert_eq!(timeout(SECOND, plain).await, Ok(42));
+    }
+}
+
+both! {
+    async fn a_timeout_of_max_waits_for_as_long_as_it_takes() {
+        let year = 365 * 24 * 3600 * SECOND;
+        let waiting = timeout(Duration::MAX, sleep(year).with("a year later"));
+        assert!(waiting.deadline().is_none());
+        assert_eq!(waiting.await, Ok("a year later"));
+        assert_eq!(unstuck::time(), year);
+    }
+}
+
+both! {
+    async fn a_cancelled_waiter_of_wait_for_takes_the_inner_task_along() {
+        let cleaned = Arc::new(AtomicBool::new(false));
+        let cleans = cleaned.clone();
+        let inner = spawn(finally(pending::<()>(), async move {
+            sleep(SECOND).await;
+            cleans.store(true, Ordering::SeqCst);
+        }));
+        let watch = inner.watch();
+        let waiter = spawn(wait_for(inner, 10 * SECOND));
+        sleep(SECOND).await;
+        assert!(waiter.cancel());
+        assert!(waiter.await.unwrap_err().is_cancelled());
+        assert!(watch.is_cancelled() && cleaned.load(Ordering::SeqCst));
+        assert_eq!(unstuck::time(), 2 * SECOND);
+    }
+}
+
+both! {
+    async fn of_two_nested_timeouts_with_the_same_deadline_only_the_outer_one_answers() {
+        let told = Arc::new(AtomicBool::new(false));
+        let tells = told.clone();
+        let body = finally(pending::<()>(), async move { tells.store(true, Ordering::SeqCst) });
+        let passed = Arc::new(AtomicBool::new(false));
+        let passes = passed.clone();
+        let middle = async move {
+            _ = timeout(SECOND, body).await;
+            passes.store(true, Ordering::SeqCst);
+        };
+        assert!(timeout(SECOND, middle).await.is_err());
+        assert!(told.load(Ordering::SeqCst), "the body was cancelled");
+        assert!(!passed.load(Ordering::SeqCst), "the inner timeout did not answer");
+    }
+}
+
+both! {
+    async fn a_cancel_from_outside_is_no_timeout() {
+        let task = spawn(async {
+            let outcome = catch_cancel(timeout(10 * SECOND, pending::<()>())).await;
+            outcome.is_err() // the cancellation, and not an `Elapsed`
+        });
+        sleep(SECOND).await;
+        task.cancel();
+        assert!(task.await.unwrap());
+        assert_eq!(unstuck::time(), SECOND);
+    }
+}
+
+both! {
+    async fn a_deadline_of_zero_fires_even_if_the_first_await_only_yields() {
+        assert!(timeout(Duration::ZERO, yield_now()).await.is_err());
+        assert!(unstuck::timeout_at(unstuck::Instant::now(), yield_now()).await.is_err());
+    }
+}
+
+both! {
+    async fn a_timeout_in_the_cleanup_of_cancelled_code_works_on_its_own() {
+        let task = spawn(async {
+            let Err(cancelled) = catch_cancel(pending::<()>()).await else { return };
+            assert!(timeout(SECOND, pending::<()>()).await.is_err());
+            assert_eq!(timeout(SECOND, async { 42 }).await, Ok(42));
+            cancelled.resume().await
+        });
+        yield_now().await;
+        sleep(SECOND).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
         assert_eq!(unstuck::time(), 2 * SECOND);
     }
 }
