@@ -9,6 +9,9 @@
 //!
 //! A sibling may have opened a frame since the request landed, with cleanup in it that the throw would skip. So before a
 //! throw lands, its flight lands in those as well ([`Rest`]), and the throw waits for them too.
+//!
+//! One gap is left: a sibling that is polled after the throw, in the same poll, and opens its first frame only there, is
+//! dropped without its cleanup. To close it, whoever takes a throw would have to give it back.
 
 use std::any::Any;
 use std::error::Error;

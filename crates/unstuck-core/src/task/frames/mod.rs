@@ -24,7 +24,8 @@
 //! * *Innermost, and only once.* Edge-triggered: after a request has landed, cleanup awaits freely. The next one lands
 //!   again, perhaps in the middle of the cleanup.
 //! * *Siblings* in one task (`join!`) are hit by the same request, and none of them is dropped before all have answered
-//!   (`flight.rs`). One that opens a frame while another cleans up is told as well, before it is dropped.
+//!   (`flight.rs`). One that opens a frame while another cleans up is told as well; the gap that is
+//!   left is described there.
 //! * *No value is lost* to a request that came too late: a future that gives one in the same poll wins, and so does a
 //!   finished task that is awaited; the request stays for the next await. Only who cancels itself and then returns is
 //!   cancelled all the same, as in asyncio.

@@ -236,7 +236,7 @@ both! {
             let Err(cancelled) = catch_cancel(pending::<()>()).await else { return };
             assert!(timeout(SECOND, pending::<()>()).await.is_err());
             assert_eq!(timeout(SECOND, async { 42 }).await, Ok(42));
-            cancelled.resume().await
+            cancelled.resume::<()>().await;
         });
         yield_now().await;
         sleep(SECOND).await;
