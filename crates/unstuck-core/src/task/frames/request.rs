@@ -8,13 +8,13 @@ use crate::task::TaskRef;
 use crate::task::state::Cancel;
 
 impl TaskRef {
-    /// Asks the task to end; false if it had ended already. See [`Task::cancel`].
+    /// Asks the task to end; false if it had ended already. See [`Task::cancel`](crate::Task::cancel).
     #[allow(clippy::must_use_candidate)]
     pub fn cancel(&self) -> bool {
         self.ask(None)
     }
 
-    /// As [`cancel`](Self::cancel), and says why. See [`Task::cancel_with`].
+    /// As [`cancel`](Self::cancel), and says why. See [`Task::cancel_with`](crate::Task::cancel_with).
     #[allow(clippy::must_use_candidate)]
     pub fn cancel_with<R: Any + Send + Sync>(&self, reason: R) -> bool {
         self.ask(Some(Reason::new(reason)))
