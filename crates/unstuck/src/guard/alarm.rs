@@ -8,9 +8,15 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
+use unstuck_core::TaskId;
 use unstuck_core::guard::{Sink, StallReport};
 use unstuck_core::sync::Mutex;
+
+/// A stall that goes on is reported again after four times as long. What is seen so much later than the report before it is
+/// the same one.
+const AGAIN: u32 = 3;
 
 /// Rings once for each stall.
 #[derive(Default)]
@@ -20,6 +26,8 @@ pub(crate) struct Alarm(Mutex<State>);
 struct State {
     /// The report that nobody has been told of. One is enough to panic with: the first.
     untold: Option<StallReport>,
+    /// The task of the last report, and how long its poll had lasted.
+    last: Option<(Option<TaskId>, Duration)>,
     waiting: Vec<Waker>,
 }
 
@@ -40,6 +48,12 @@ impl Alarm {
             return;
         }
         let mut state = self.0.lock();
+        let again =
+            state.last.is_some_and(|(task, lasted)| task == report.task && report.lasted >= AGAIN * lasted);
+        state.last = Some((report.task, report.lasted));
+        if again {
+            return;
+        }
         state.untold.get_or_insert_with(|| report.clone());
         let waiting = std::mem::take(&mut state.waiting);
         drop(state); // wakers are other people's code
