@@ -15,21 +15,24 @@ use super::{Cancelled, Frame, Step};
 /// await, and [`resume`](Cancelled::resume) it; or drop it and go on as if nothing had happened.
 ///
 /// ```
-/// use std::time::Duration;
-/// use unstuck::{catch_cancel, sleep, spawn};
+/// # use unstuck_core as unstuck;
+/// # use unstuck_core::{LocalLoop, driver::ThreadDriver};
+/// # async fn yield_now() { spawn(async {}).await.unwrap() }
+/// # async fn goodbye() { yield_now().await }
+/// use std::future::pending;
+/// use unstuck::{catch_cancel, spawn};
 ///
-/// # async fn goodbye() { sleep(Duration::from_millis(1)).await }
-/// # unstuck::run_single(async {
+/// # LocalLoop::new(Box::new(ThreadDriver::new())).block_on(async {
 /// let task = spawn(async {
-///     match catch_cancel(sleep(Duration::from_secs(3600))).await {
-///         Ok(()) => "slept",
+///     match catch_cancel(pending::<()>()).await {
+///         Ok(()) => "it came",
 ///         Err(cancelled) => {
 ///             goodbye().await; // nobody drops us here
 ///             cancelled.resume().await
 ///         }
 ///     }
 /// });
-/// unstuck::yield_now().await;
+/// yield_now().await;
 /// assert!(task.cancel());
 /// assert!(task.await.unwrap_err().is_cancelled());
 /// # });
@@ -90,15 +93,19 @@ impl<F: Future> Future for CatchCancel<F> {
 /// around this) is cancelled. Then the value, the panic or the cancellation goes on.
 ///
 /// ```
-/// use std::time::Duration;
-/// use unstuck::{finally, sleep, spawn};
+/// # use unstuck_core as unstuck;
+/// # use unstuck_core::{LocalLoop, driver::ThreadDriver};
+/// # async fn yield_now() { spawn(async {}).await.unwrap() }
+/// # async fn say_goodbye() { yield_now().await }
+/// use std::future::pending;
+/// use unstuck::{finally, spawn};
 ///
-/// # unstuck::run_single(async {
-/// let task = spawn(finally(sleep(Duration::from_secs(3600)), async {
-///     sleep(Duration::from_millis(1)).await;
+/// # LocalLoop::new(Box::new(ThreadDriver::new())).block_on(async {
+/// let task = spawn(finally(pending::<()>(), async {
+///     say_goodbye().await;
 ///     println!("the connection is closed");
 /// }));
-/// unstuck::yield_now().await;
+/// yield_now().await;
 /// task.cancel();
 /// assert!(task.await.unwrap_err().is_cancelled()); // comes when the cleanup is over
 /// # });
