@@ -26,7 +26,7 @@
 //! # Rejected
 //! * *Polling tasks once more to have them tell* (tokio's task dumps): a stuck task cannot be polled, and looking would
 //!   change what is looked at.
-//! * *Writing always*: 30 to 60 ns a poll for two looks at the clock; a yield takes 20.
+//! * *Writing always*: about 90 ns a poll, measured with yields, which take 26 without.
 //! * *One list of edges for the process*: a lock that all workers want. Here each task has its own, which nobody else
 //!   wants unless somebody looks.
 
