@@ -140,8 +140,20 @@ impl Handle {
     /// Panics inside async code.
     #[track_caller]
     pub fn block_on_with<F: Future>(&self, canceller: &Canceller, future: F) -> Result<F::Output, Cancelled> {
+        self.block_on_with_from(Location::caller(), canceller, future)
+    }
+
+    /// As [`block_on_with`](Self::block_on_with), on behalf of a caller at `place`.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn block_on_with_from<F: Future>(
+        &self,
+        place: &'static Location<'static>,
+        canceller: &Canceller,
+        future: F,
+    ) -> Result<F::Output, Cancelled> {
         let _entered = self.enter();
-        block_on::block_on_with(self.home.clone(), Location::caller(), canceller, future)
+        block_on::block_on_with(self.home.clone(), place, canceller, future)
     }
 
     /// Makes free functions such as `spawn` use this home until the guard is dropped.

@@ -167,8 +167,10 @@ impl LocalLoop {
         self.block_on_with_from(Location::caller(), canceller, future)
     }
 
+    /// As [`block_on_with`](Self::block_on_with), on behalf of a caller at `place`.
+    #[doc(hidden)]
     #[track_caller]
-    fn block_on_with_from<F: Future>(
+    pub fn block_on_with_from<F: Future>(
         &self,
         place: &'static Location<'static>,
         canceller: &Canceller,

@@ -84,18 +84,19 @@ impl EventLoop {
         Context::copy().run(|| self.core.block_on_from(place, alarmed(alarm, future)))
     }
 
-    /// As [`run_until_complete`](Self::run_until_complete), in the context of the caller; `canceller` can cancel the
-    /// future.
+    /// As [`run_until_complete`](Self::run_until_complete), in the context of the caller, which is at `place`; `canceller` can
+    /// cancel the future.
     #[track_caller]
     pub(crate) fn run_main<F: Future>(
         &self,
+        place: &'static Location<'static>,
         canceller: &Canceller,
         future: F,
     ) -> Result<F::Output, Cancelled> {
         let _entered = self.handle.enter();
         let future = pin!(future);
         let alarm = self.handle.stack().alarm.as_deref();
-        self.core.block_on_with(canceller, alarmed(alarm, future))
+        self.core.block_on_with_from(place, canceller, alarmed(alarm, future))
     }
 
     /// Runs the loop until [`stop`](Self::stop) or [`Handle::stop`].

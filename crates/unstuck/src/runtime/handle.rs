@@ -105,19 +105,21 @@ impl Handle {
     /// As [`block_on`](Self::block_on).
     #[track_caller]
     pub fn block_on_with<F: Future>(&self, canceller: &Canceller, future: F) -> Result<F::Output, Cancelled> {
-        Context::copy().run(|| self.run_main(canceller, future))
+        let place = Location::caller(); // here: a closure would be its own caller
+        Context::copy().run(|| self.run_main(place, canceller, future))
     }
 
-    /// The same in the very context of the caller.
+    /// The same in the very context of the caller, which is at `place`.
     #[track_caller]
     pub(crate) fn run_main<F: Future>(
         &self,
+        place: &'static Location<'static>,
         canceller: &Canceller,
         future: F,
     ) -> Result<F::Output, Cancelled> {
         let _entered = self.enter();
         let future = pin!(future);
-        self.0.core.block_on_with(canceller, alarmed(self.0.alarm.as_deref(), future))
+        self.0.core.block_on_with_from(place, canceller, alarmed(self.0.alarm.as_deref(), future))
     }
 
     /// Ready when no task is left, whoever spawned it.

@@ -7,6 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::panic::Location;
 
 use unstuck_core::{Cancelled, Canceller, Context};
 
@@ -101,10 +102,10 @@ impl Runner {
     /// Runs `future` in the runner's own context.
     #[track_caller]
     fn run_main<F: Future>(&mut self, canceller: &Canceller, future: F) -> Result<F::Output, RunError> {
-        let Self { inside, context } = self;
+        let (Self { inside, context }, place) = (self, Location::caller());
         let value = context.run(|| match inside {
-            Some(Inside::Multi(runtime)) => runtime.handle.run_main(canceller, future),
-            Some(Inside::Single(event_loop)) => event_loop.run_main(canceller, future),
+            Some(Inside::Multi(runtime)) => runtime.handle.run_main(place, canceller, future),
+            Some(Inside::Single(event_loop)) => event_loop.run_main(place, canceller, future),
             None => unreachable!("only close() and drop() take it"),
         });
         value.map_err(|cancelled| RunError { interrupted: signal::is_interrupt(&cancelled), cancelled })

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use unstuck::{Deferred, Handle, Task, gather, shield, sleep, yield_now};
+use unstuck::{Deferred, Handle, Runner, Runtime, Task, gather, shield, sleep, yield_now};
 
 use super::{noted, plain, spawn};
 use crate::support::{Gate, OnDrop, eventually, until};
@@ -127,6 +127,16 @@ fn a_job_is_shown_with_its_place() {
         gate.open();
         task.await.unwrap().unwrap();
     });
+}
+
+#[test]
+fn main_is_known_by_the_place_of_the_run() {
+    let builder = || Runtime::builder().introspection(true);
+    let runners = [builder().build().map(Runner::from), builder().build_single().map(Runner::from)];
+    for runner in runners {
+        let text = runner.unwrap().run(async { unstuck::debug::graph().to_string() }).unwrap();
+        assert!(text.starts_with("main (crates/unstuck/tests/all/inspect/graph.rs:"), "{text}");
+    }
 }
 
 #[test]
