@@ -3,7 +3,7 @@
 //! When the time is over, `wait_for` cancels what it waited for, *waits until that has really ended*, and only then gives
 //! its error. Nobody is left running behind your back, and the task says that it was cancelled.
 //!
-//! `unstuck::timeout` is the plainer relative: it stops waiting, drops the future, and lets a task go on.
+//! `unstuck::timeout` is the same with its arguments the other way round; `TimeLimit` can be moved while it runs.
 //!
 //! Watch for: the task needs two seconds and gets one; its destructor has run before "Got a timeout!" is said.
 

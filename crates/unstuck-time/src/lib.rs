@@ -27,7 +27,8 @@
 //! * When a runtime ends, its pending timers are woken and say so; none waits for ever.
 //!
 //! # Rooms
-//! `instant` · `clock` · `slab` · `wheel` · `alarm` · `handle` · `driver` · `context` · `sleep` · `timeout` · `interval`
+//! `instant` · `clock` · `slab` · `wheel` · `alarm` · `handle` · `driver` · `context` · `sleep` · `within` · `timeout` · `limit` ·
+//! `interval`
 
 #![forbid(unsafe_code)]
 
@@ -39,11 +40,13 @@ pub mod context;
 mod driver;
 mod handle;
 mod interval;
+mod limit;
 mod slab;
 mod slack;
 mod sleep;
 mod timeout;
 mod wheel;
+mod within;
 
 #[doc(hidden)]
 pub use alarm::{Alarm, Ring};
@@ -53,6 +56,7 @@ pub use driver::TimeDriver;
 pub use handle::{NoTimer, Statistics, TimeHandle};
 pub use instant::Instant;
 pub use interval::{Interval, MissedTick, Tick, interval, interval_at};
+pub use limit::{CannotReschedule, Limited, TimeLimit};
 pub use slack::be_punctual;
 pub use sleep::{Sleep, SleepWith, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};

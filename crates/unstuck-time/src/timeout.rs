@@ -1,20 +1,6 @@
 //! [`timeout()`]: waiting for something, but not for ever.
 //!
-//! A timeout is a *scope*: when its time is over it cancels what is inside, waits until that has ended, and then answers.
-//!
-//! ```text
-//!               value ─────────────────────────────────────────────► Ok
-//!   Running ──► time over, nothing inside can catch a cancellation ► dropped ─► Elapsed
-//!          └──► time over ──► Ending ── its own cancellation comes out ──────► Elapsed
-//!                               ├────── a value all the same ────────────────► Ok
-//!                               └────── another cancellation comes out ──────► Throwing: goes on outwards
-//! ```
-//!
-//! What can catch a cancellation is a frame: `catch_cancel`, a task awaited by value, a task group. Without one inside
-//! this is a future and a timer: no lock, no allocation.
-//!
-//! Of nested timeouts whose time is over at once only the outermost answers, as in asyncio. So the timer is looked at
-//! before the future is polled, and the future is polled all the same: a value that is ready wins.
+//! How it ends what is inside is told in `within.rs`.
 
 use std::error::Error;
 use std::fmt;
@@ -25,11 +11,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use unstuck_core::{Cancelled, Frame, Inside, Resume, Step, scope};
 
 use crate::handle::Home;
 use crate::instant::{Instant, NEVER};
 use crate::sleep::Sleep;
+use crate::within::Within;
 
 /// Waits for `future`, at most for `duration`: asyncio's `timeout` and `wait_for`.
 ///
@@ -95,33 +81,13 @@ pin_project! {
     #[must_use = "a timeout does nothing unless you .await it"]
     pub struct Timeout<F> {
         #[pin]
-        future: Option<F>,
-        // Behind the future: dropped after what is inside it.
-        frame: Frame,
-        sleep: Option<Sleep>,
-        phase: Phase,
+        within: Within<F, Option<Sleep>>,
     }
-}
-
-#[derive(Debug)]
-enum Phase {
-    /// Not polled yet. `over`: the deadline had passed before.
-    New {
-        over: bool,
-    },
-    Running,
-    /// The time is over, and what is inside has been told so under this origin, or is to be.
-    Ending {
-        origin: u64,
-        told: bool,
-    },
-    /// A cancellation goes on outwards.
-    Throwing(Resume<()>),
 }
 
 impl<F> Timeout<F> {
     fn new(future: F, sleep: Option<Sleep>, over: bool) -> Self {
-        Self { future: Some(future), frame: Frame::transparent(), sleep, phase: Phase::New { over } }
+        Self { within: Within::new(future, sleep, over) }
     }
 
     /// The future inside.
@@ -129,7 +95,7 @@ impl<F> Timeout<F> {
     /// # Panics
     /// When the time is over.
     pub fn get_ref(&self) -> &F {
-        self.future.as_ref().expect("the time is over: the future was dropped")
+        self.within.get_ref().expect("the time is over: the future was dropped")
     }
 
     /// The future inside.
@@ -137,7 +103,7 @@ impl<F> Timeout<F> {
     /// # Panics
     /// When the time is over.
     pub fn get_mut(&mut self) -> &mut F {
-        self.future.as_mut().expect("the time is over: the future was dropped")
+        self.within.get_mut().expect("the time is over: the future was dropped")
     }
 
     /// Gives the future back, without its deadline.
@@ -145,12 +111,12 @@ impl<F> Timeout<F> {
     /// # Panics
     /// When the time is over.
     pub fn into_inner(self) -> F {
-        self.future.expect("the time is over: the future was dropped")
+        self.within.into_inner().expect("the time is over: the future was dropped")
     }
 
     /// When the time is over; `None` if never.
     pub fn deadline(&self) -> Option<Instant> {
-        self.sleep.as_ref().map(Sleep::deadline)
+        self.within.limit().as_ref().map(Sleep::deadline)
     }
 }
 
@@ -160,75 +126,7 @@ impl<F: Future> Future for Timeout<F> {
     /// # Panics
     /// When polled again after it gave its result.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let mut tick = |cx: &mut Context<'_>| {
-            this.sleep.as_mut().is_some_and(|sleep| Pin::new(sleep).poll(cx).is_ready())
-        };
-        let mut new = false;
-        match this.phase {
-            Phase::New { over: true } => *this.phase = Phase::begin_ending(),
-            Phase::New { over: false } => (new, *this.phase) = (true, Phase::Running),
-            Phase::Running if tick(cx) => *this.phase = Phase::begin_ending(),
-            _ => {}
-        }
-        loop {
-            let Some(future) = this.future.as_mut().as_pin_mut() else { return this.phase.throw_on(cx) };
-            let inner = |cx: &mut Context<'_>| match *this.phase {
-                Phase::Ending { origin, .. } => scope::inside_over(origin, || future.poll(cx)),
-                _ => future.poll(cx),
-            };
-            let cancelled = match this.frame.poll(cx, inner) {
-                Step::Ready(value) => return Poll::Ready(Ok(value)),
-                Step::Cancelled(cancelled) => Some(cancelled),
-                Step::Pending => {
-                    if std::mem::take(&mut new) && tick(cx) {
-                        *this.phase = Phase::begin_ending();
-                        continue;
-                    }
-                    let Phase::Ending { origin, told: told @ false } = this.phase else {
-                        return Poll::Pending;
-                    };
-                    match this.frame.cancel_inside(*origin, None) {
-                        Inside::Landed => {
-                            *told = true;
-                            continue;
-                        }
-                        Inside::Later => continue,
-                        Inside::Empty => None,
-                    }
-                }
-            };
-            this.future.set(None);
-            *this.frame = Frame::transparent(); // nothing is inside any more: nothing may land here
-            match this.phase.answer(cancelled) {
-                None => return Poll::Ready(Err(Elapsed(()))),
-                Some(cancelled) => *this.phase = Phase::Throwing(cancelled.resume()),
-            }
-        }
-    }
-}
-
-impl Phase {
-    fn begin_ending() -> Self {
-        Phase::Ending { origin: scope::new_origin(), told: false }
-    }
-
-    /// What is inside has ended by this cancellation, or was dropped: what goes on outwards, if we do not answer.
-    fn answer(&self, cancelled: Option<Cancelled>) -> Option<Cancelled> {
-        match (self, cancelled) {
-            (Phase::Ending { origin, .. }, Some(other)) if other.origin() != *origin => Some(other),
-            (Phase::Ending { .. }, _) => scope::over_around().map(scope::cancelled_by),
-            (_, other) => other,
-        }
-    }
-
-    fn throw_on<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
-        match self {
-            Phase::Throwing(resume) => {
-                Pin::new(resume).poll(cx).map(|()| unreachable!("it never gives a value"))
-            }
-            _ => panic!("a timeout was polled again after it had given its result"),
-        }
+        self.project().within.poll(cx)
     }
 }
 

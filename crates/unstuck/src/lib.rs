@@ -33,6 +33,7 @@
 //! | start tasks that end together, whatever happens | [`task_group`](task_group()) |
 //! | wait for the first, or for each as it comes | [`wait`](wait()), [`as_completed`](as_completed()) |
 //! | wait for some time, or no longer than that | [`sleep`], [`interval`], [`wait_for`], [`timeout`](timeout()) |
+//! | move a time limit while it runs | [`TimeLimit`] |
 //! | call something that waits | [`to_thread`] (or [`spawn_blocking`]) |
 //! | call something that computes | [`cpu`](cpu()), for many items [`par_map`] |
 //! | … in a pool of my own, under a limit, with a name | [`run_in_executor`], [`offload`], [`offload::call`] |
@@ -116,8 +117,8 @@ pub use unstuck_macros::{coroutine, main, test, timed};
 #[cfg(feature = "process")]
 pub use unstuck_process as process;
 pub use unstuck_time::{
-    Elapsed, Instant, Interval, MissedTick, Sleep, SleepWith, Timeout, interval, interval_at, sleep,
-    sleep_until, timeout, timeout_at,
+    CannotReschedule, Elapsed, Instant, Interval, Limited, MissedTick, Sleep, SleepWith, TimeLimit, Timeout,
+    interval, interval_at, sleep, sleep_until, timeout, timeout_at,
 };
 
 /// The time since this thread's runtime was made: asyncio's `loop.time()`.

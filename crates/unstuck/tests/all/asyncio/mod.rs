@@ -2,8 +2,6 @@
 //!
 //! A case that holds whoever runs it is written once, with [`both!`], and tested on the single-threaded loop and on the
 //! multi-threaded runtime, both on a paused clock. Cases about the exact order of things are single-threaded.
-//!
-//! Open, because the interface they need does not exist yet: moving a timeout's deadline (`reschedule`).
 
 /// One case, twice: `single` and `multi`.
 macro_rules! both {
@@ -31,6 +29,7 @@ mod cancellation;
 mod contextvars;
 mod debug;
 mod deferred;
+mod delays;
 mod eager;
 mod ending;
 mod failures;
@@ -45,6 +44,7 @@ mod running;
 mod shields;
 mod tasks;
 mod threads;
+mod time_limits;
 mod timeouts;
 mod waits;
 
