@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -42,6 +43,7 @@ pub(crate) struct Recipe {
     pub(crate) name: Arc<str>,
     pub(crate) stack_size: Option<usize>,
     pub(crate) low_priority: bool,
+    pub(crate) max_jobs: Option<NonZeroU64>,
     pub(crate) initializer: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) around: Option<Arc<Wrapper>>,
     pub(crate) spawner: Spawner,
@@ -55,6 +57,7 @@ impl Builder {
                 name: "unstuck-cpu".into(),
                 stack_size: None,
                 low_priority: true,
+                max_jobs: None,
                 initializer: None,
                 around: None,
                 spawner: Arc::new(thread::Builder::spawn),
@@ -96,6 +99,32 @@ impl Builder {
     /// not begun is rejected, and so is every later one.
     pub fn initializer(mut self, initializer: impl Fn() + Send + Sync + 'static) -> Self {
         self.recipe.initializer = Some(Arc::new(initializer));
+        self
+    }
+
+    /// A thread runs no more jobs than this; then all threads of the pool are made anew, and the
+    /// [initializer](Self::initializer) runs on each: Python's `max_tasks_per_child`. Without a limit unless set, or if
+    /// it is 0.
+    ///
+    /// It is for what libraries keep per thread and never give back: thread-locals, arenas, connections. Memory leaked on
+    /// the heap stays, since threads share it; for that there are processes. Making threads costs some ten microseconds
+    /// for each, so prefer a limit in the thousands.
+    ///
+    /// rayon's threads come and go together, so the pool is replaced as a whole as soon as *one* thread has reached the
+    /// limit; the others finish the job that they are at. No job waits for that, and none is lost: where the system has
+    /// no threads to give, the old ones go on, and a line on stderr says so. What `install` and `par_iter` have begun ends
+    /// on the threads that it began on. What [`CpuPool::map`] runs counts by the chunk.
+    ///
+    /// ```
+    /// use unstuck_cpu::CpuPool;
+    ///
+    /// let pool = CpuPool::builder().threads(1).max_jobs_per_thread(1).build()?;
+    /// let thread = || std::thread::current().id();
+    /// assert_ne!(pool.spawn(thread).wait().unwrap(), pool.spawn(thread).wait().unwrap());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn max_jobs_per_thread(mut self, jobs: u64) -> Self {
+        self.recipe.max_jobs = NonZeroU64::new(jobs);
         self
     }
 

@@ -37,6 +37,9 @@ pub(crate) struct Crew {
 thread_local! {
     /// The address of the crew that this thread is one of; 0 outside all pools.
     static CREW: Cell<usize> = const { Cell::new(0) };
+    /// Which generation of its crew this thread belongs to, and how many jobs it has run.
+    static GENERATION: Cell<u64> = const { Cell::new(0) };
+    static JOBS: Cell<u64> = const { Cell::new(0) };
 }
 
 impl Crew {
@@ -44,14 +47,16 @@ impl Crew {
         Self { handles: Mutex::default(), broken: AtomicBool::new(false), host }
     }
 
-    /// Makes a rayon pool with threads of this crew; `suffix` is put between their name and their number.
+    /// Makes a rayon pool with threads of this crew and generation; `suffix` is put between their name and their number.
     pub(crate) fn hire(
         self: &Arc<Self>,
         recipe: &Recipe,
         threads: usize,
         suffix: &str,
+        generation: u64,
     ) -> io::Result<ThreadPool> {
         let mut kind = io::ErrorKind::Other;
+        let mut made = Vec::new();
         let spawn = |rayon: ThreadBuilder| {
             let name = match suffix {
                 "" => format!("{}-{}", recipe.name, rayon.index()),
@@ -63,9 +68,11 @@ impl Crew {
             }
             let (recipe, crew) = (recipe.clone(), self.clone());
             let spawner = recipe.spawner.clone();
-            let body: Body = Box::new(move || crew.live(&recipe, rayon));
-            let handle = spawner(builder, body).inspect_err(|error| kind = error.kind())?;
-            self.handles.lock().push(handle);
+            let body: Body = Box::new(move || {
+                GENERATION.set(generation);
+                crew.live(&recipe, rayon);
+            });
+            made.push(spawner(builder, body).inspect_err(|error| kind = error.kind())?);
             Ok(())
         };
         let built = ThreadPoolBuilder::new()
@@ -73,11 +80,14 @@ impl Crew {
             .panic_handler(|payload| report("a closure given to rayon::spawn", payload))
             .spawn_handler(spawn)
             .build();
+        if built.is_ok() {
+            let mut handles = self.handles.lock();
+            handles.retain(|handle| !handle.is_finished());
+            handles.append(&mut made);
+        }
         built.map_err(|error| {
-            if suffix.is_empty() {
-                // rayon tells those that did start to end.
-                self.join(None);
-            }
+            // rayon tells those that did start to end.
+            made.into_iter().for_each(|handle| _ = handle.join());
             let name = &recipe.name;
             io::Error::new(
                 kind,
@@ -113,8 +123,25 @@ impl Crew {
         CREW.try_with(Cell::get) == Ok(self.address())
     }
 
+    /// The generation that this thread belongs to.
+    pub(crate) fn generation() -> u64 {
+        GENERATION.get()
+    }
+
+    /// This thread has run a job: how many they are now.
+    pub(crate) fn count_job() -> u64 {
+        JOBS.set(JOBS.get() + 1);
+        JOBS.get()
+    }
+
+    /// Counts this thread's jobs anew.
+    pub(crate) fn forget_jobs() {
+        JOBS.set(0);
+    }
+
+    /// How many threads live.
     pub(crate) fn len(&self) -> usize {
-        self.handles.lock().len()
+        self.handles.lock().iter().filter(|handle| !handle.is_finished()).count()
     }
 
     fn address(self: &Arc<Self>) -> usize {

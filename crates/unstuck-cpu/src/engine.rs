@@ -8,12 +8,15 @@
 //! last shift is over, whichever thread that happens on · a shutdown joins every thread, unless its limit passes first ·
 //! other work of the same rayon pool (`install`, pieces of a `par_iter`) gets its turn between jobs.
 //!
+//! Threads that have run as many jobs as they may are replaced, all at once, by a new rayon pool. Shifts on the old one end
+//! with the job that they are at, and call others, which begin on the new one. It goes when nothing runs on it any more.
+//!
 //! A job that waits for another one on a handle of ours says so before it sleeps ([`Host`]), and a thread is added for the
 //! time: a rayon pool of its own with a single thread, since rayon's pools do not grow.
 
 use std::cell::Cell;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -48,6 +51,10 @@ pub(crate) struct Engine {
     crew: Arc<Crew>,
     pools: Mutex<Pools>,
     started: AtomicBool,
+    /// Counts how often the threads have been made anew.
+    generation: AtomicU64,
+    /// It was said that they could not be.
+    warned: AtomicBool,
     /// Held while rayon is started, so that it is started once. Taken before `pools`, never after.
     starting: Mutex<()>,
     myself: Weak<Engine>,
@@ -65,8 +72,15 @@ struct Entry {
 struct Pools {
     /// `None` before a lazy pool's first job, and after the end.
     main: Option<Arc<ThreadPool>>,
-    /// Added for jobs that wait; true while a shift is on it.
-    extra: Vec<(Arc<ThreadPool>, bool)>,
+    /// Added for jobs that wait. A place is empty when its thread was worn.
+    extra: Vec<Option<Extra>>,
+}
+
+/// A thread that was added.
+struct Extra {
+    rayon: Arc<ThreadPool>,
+    /// A shift is on it.
+    busy: bool,
 }
 
 /// What goes on on this thread already, when rayon gives it something to run.
@@ -109,6 +123,8 @@ impl Engine {
             recipe,
             pools: Mutex::default(),
             started: AtomicBool::new(false),
+            generation: AtomicU64::new(0),
+            warned: AtomicBool::new(false),
             starting: Mutex::new(()),
             myself: myself.clone(),
         })
@@ -197,15 +213,60 @@ impl Engine {
     /// An extra thread without work: one that was added before, or a new one.
     fn extra(&self) -> io::Result<(usize, Arc<ThreadPool>)> {
         let mut pools = self.pools.lock();
-        if let Some(place) = pools.extra.iter().position(|(_, busy)| !busy) {
-            pools.extra[place].1 = true;
-            return Ok((place, pools.extra[place].0.clone()));
+        let idle = |(_, extra): &(usize, &mut Option<Extra>)| extra.as_ref().is_some_and(|extra| !extra.busy);
+        if let Some((place, Some(extra))) = pools.extra.iter_mut().enumerate().find(idle) {
+            extra.busy = true;
+            return Ok((place, extra.rayon.clone()));
         }
         // Under the lock: two that wait at once get two threads. Nobody else needs it for long.
-        let place = pools.extra.len();
-        let rayon = Arc::new(self.crew.hire(&self.recipe, 1, &format!("-extra-{place}"))?);
-        pools.extra.push((rayon.clone(), true));
+        let free = pools.extra.iter().position(Option::is_none);
+        let place = free.unwrap_or(pools.extra.len());
+        // Relaxed: under the lock under which it changes.
+        let generation = self.generation.load(Ordering::Relaxed);
+        let suffix = format!("-extra-{place}");
+        let rayon = Arc::new(self.crew.hire(&self.recipe, 1, &suffix, generation)?);
+        let extra = Some(Extra { rayon: rayon.clone(), busy: true });
+        match free {
+            Some(place) => pools.extra[place] = extra,
+            None => pools.extra.push(extra),
+        }
         Ok((place, rayon))
+    }
+
+    /// True on a thread that has been replaced, and only ends what it has begun.
+    fn is_worn(&self) -> bool {
+        // Relaxed: the flag carries nothing. Whoever sees it late runs one job more.
+        Crew::generation() != self.generation.load(Ordering::Relaxed)
+    }
+
+    /// This thread has run as many jobs as it may: all threads are made anew.
+    #[cold]
+    fn renew(&self) {
+        let worn = Crew::generation();
+        let _starting = self.starting.lock();
+        // Relaxed: it changes under the lock that we hold.
+        if self.generation.load(Ordering::Relaxed) != worn {
+            return; // another thread was faster
+        }
+        let fresh = match self.crew.hire(&self.recipe, self.recipe.threads, "", worn + 1) {
+            Ok(rayon) => Arc::new(rayon),
+            Err(error) => {
+                Crew::forget_jobs(); // and try again after as many more
+                // Relaxed: a once-flag that guards nothing.
+                if !self.warned.swap(true, Ordering::Relaxed) {
+                    say(format_args!("the old threads of '{}' go on: {error}", self.recipe.name));
+                }
+                return;
+            }
+        };
+        let mut pools = self.pools.lock();
+        // Whoever has a shift or an `install` on the old threads keeps them; the last one drops them.
+        let _old = pools.main.replace(fresh);
+        let idle = pools.extra.iter_mut().filter(|extra| extra.as_ref().is_some_and(|extra| !extra.busy));
+        let _idle: Vec<_> = idle.map(Option::take).collect();
+        // Relaxed: see `is_worn`. Under the lock of `pools`, for `extra`.
+        self.generation.store(worn + 1, Ordering::Relaxed);
+        drop(pools);
     }
 
     /// A shift on a thread of rayon's: `extra` says on which of those that were added.
@@ -218,7 +279,7 @@ impl Engine {
             if self.crew.is_broken() {
                 entry.job.reject(BROKEN);
             } else {
-                entry.job.run();
+                self.run(entry.job);
             }
             let now = Instant::now();
             count += 1;
@@ -230,17 +291,37 @@ impl Engine {
         let note = |entry: &mut Entry| {
             RunningJob::begins_at(entry.token.take().expect("it begins once"), begins.get())
         };
-        let last = self.roll.work(kind, note, run, |call| self.send(call));
+        let last = self.roll.work(kind, || self.is_worn(), note, run, |call| self.send(call));
         drop(busy);
         if let Some(place) = extra {
-            // None after the end.
-            if let Some((_, busy)) = self.pools.lock().extra.get_mut(place) {
-                *busy = false;
-            }
+            self.rest(place);
         }
         if last {
             self.end();
         }
+    }
+
+    fn run(&self, job: QueuedJob) {
+        if job.run() {
+            if let Some(max) = self.recipe.max_jobs {
+                if Crew::count_job() >= max.get() && !self.is_worn() {
+                    self.renew();
+                }
+            }
+        }
+    }
+
+    /// The shift on an extra thread is over.
+    fn rest(&self, place: usize) {
+        let mut pools = self.pools.lock();
+        // None after the end.
+        let Some(extra) = pools.extra.get_mut(place) else { return };
+        let worn = if self.is_worn() { extra.take() } else { None };
+        if let Some(extra) = extra {
+            extra.busy = false;
+        }
+        drop(pools);
+        drop(worn);
     }
 
     /// Makes the threads, if they do not exist.
@@ -253,7 +334,7 @@ impl Engine {
         if self.roll.is_closed() || self.pools.lock().main.is_some() {
             return Ok(());
         }
-        let rayon = self.crew.hire(&self.recipe, self.recipe.threads, "")?;
+        let rayon = self.crew.hire(&self.recipe, self.recipe.threads, "", 0)?;
         self.pools.lock().main = Some(Arc::new(rayon));
         self.started.store(true, Ordering::Release); // pairs with the Acquire above
         if self.roll.is_over() {

@@ -26,9 +26,9 @@
 //!
 //! # Does not
 //! * Stop a job that runs: a thread cannot be killed. Work that must be killable belongs in a process of its own.
-//! * Replace a thread after so many jobs, as Python's `max_tasks_per_child` does with processes: what a process gives back
-//!   when it ends (leaked memory, a fragmented heap) a thread keeps, since all threads share one heap. Where you want that,
-//!   use processes; where you want fresh thread-locals, make a new pool now and then.
+//! * Give leaked memory back: threads can be replaced after so many jobs
+//!   ([`max_jobs_per_thread`](Builder::max_jobs_per_thread), Python's `max_tasks_per_child`), and new ones have new
+//!   thread-locals. But all threads share one heap: what leaks there only a process gives back when it ends.
 //! * Make waiting cheap: a job that waits for another one ([`JobHandle::wait`](unstuck_core::JobHandle::wait)) gets a
 //!   thread added in its place, up to 64, and after that an error that names both. Inside a job rayon's `join` and
 //!   `par_iter` work while they wait, and in a task `.await` does.

@@ -5,12 +5,16 @@
 //! A model submits jobs while shifts come and go, on threads that the model starts for each call, as rayon would. It joins
 //! all of them and looks whether a job was left behind. Faulty rolls must leave one.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use loom::thread::JoinHandle;
 use unstuck_core::sync::{Mutex, thread};
 
-use crate::roll::{CALLS_NOBODY_ON_ARRIVAL, Call, Kind, RESTS_WITHOUT_LOOKING, Roll, Rules, SOUND};
+use crate::roll::{
+    CALLS_NOBODY_ON_ARRIVAL, Call, Kind, LEAVES_WORN_WITHOUT_CALLING, RESTS_WITHOUT_LOOKING, Roll, Rules,
+    SOUND,
+};
 
 /// A pool of the model: the roll, what was done, and the threads that were started for shifts.
 struct Pool<const FAULT: u8> {
@@ -19,6 +23,8 @@ struct Pool<const FAULT: u8> {
     shifts: Mutex<Vec<JoinHandle<()>>>,
     /// How many of the jobs that meet have begun.
     met: Mutex<u8>,
+    /// A thread is worn when it has run so many jobs.
+    max_jobs: u8,
 }
 
 /// A job that waits for job 1, which it submits itself.
@@ -32,11 +38,16 @@ const MEETS: u8 = 8;
 
 impl<const FAULT: u8> Pool<FAULT> {
     fn new(threads: usize) -> Arc<Self> {
+        Self::with(threads, u8::MAX)
+    }
+
+    fn with(threads: usize, max_jobs: u8) -> Arc<Self> {
         Arc::new(Pool {
             roll: Roll::new(Rules { threads, max_extra: 1 }),
             done: Mutex::new(Vec::new()),
             shifts: Mutex::new(Vec::new()),
             met: Mutex::new(0),
+            max_jobs,
         })
     }
 
@@ -57,8 +68,12 @@ impl<const FAULT: u8> Pool<FAULT> {
         let pool = self.clone();
         let shift = thread::spawn(move || {
             let kind = Kind { extra, guest: false };
-            let run = |job| pool.run(job);
-            pool.roll.work(kind, |_| (), run, |call| pool.answer(call));
+            let ran = Cell::new(0);
+            let run = |job| {
+                pool.run(job);
+                ran.set(ran.get() + 1);
+            };
+            pool.roll.work(kind, || ran.get() >= pool.max_jobs, |_| (), run, |call| pool.answer(call));
         });
         self.shifts.lock().push(shift);
     }
@@ -173,4 +188,21 @@ fn two_jobs_run_at_the_same_time_on_two_threads() {
 #[test]
 fn an_arrival_that_calls_nobody_would_be_noticed() {
     must_fail(two_that_meet::<CALLS_NOBODY_ON_ARRIVAL>);
+}
+
+fn two_jobs_on_threads_for_one_each<const FAULT: u8>() {
+    let pool = Pool::<FAULT>::with(1, 1);
+    pool.submit(2);
+    pool.submit(3);
+    assert_eq!(pool.end(), [2, 3]);
+}
+
+#[test]
+fn a_shift_that_leaves_a_worn_thread_is_followed_by_another() {
+    loom::model(two_jobs_on_threads_for_one_each::<SOUND>);
+}
+
+#[test]
+fn a_shift_that_leaves_a_worn_thread_and_calls_nobody_would_be_noticed() {
+    must_fail(two_jobs_on_threads_for_one_each::<LEAVES_WORN_WITHOUT_CALLING>);
 }

@@ -20,7 +20,7 @@
 //! 2. *Who arrives calls two more* if jobs are left, and they call two more each: all threads are up after a few wake-ups
 //!    in a row, and the submitter has long gone on.
 //! 3. *Look before you rest.* A shift ends only in the very visit in which it found the queue empty (or one too many at
-//!    work, after a wait).
+//!    work, after a wait), or else calls another in its place: on a *worn* thread, which has run as many jobs as it may.
 //! 4. *Who waits does not count.* Its place is taken by a shift on a free thread of the pool, else on an *extra* one. If
 //!    no more may be added, and all that can run jobs would wait, the wait is refused with an error: the queue would
 //!    stand still for ever.
@@ -44,15 +44,20 @@
 //! * No queue of ours: nobody could take queued jobs back at once at a shutdown.
 //! * To run other jobs on top of one that waits: the waiting one may be what *they* wait for, and lies beneath them.
 
+mod answers;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use unstuck_core::sync::{Condvar, Mutex, wait_for};
 
+pub(crate) use self::answers::{Call, Counts, Kind, Refused, Rules};
+
 /// Deliberate faults, to show that the models would notice them.
 pub(crate) const SOUND: u8 = 0;
 pub(crate) const CALLS_NOBODY_ON_ARRIVAL: u8 = 1;
 pub(crate) const RESTS_WITHOUT_LOOKING: u8 = 2;
+pub(crate) const LEAVES_WORN_WITHOUT_CALLING: u8 = 3;
 
 /// Every so many jobs, one from outside goes before those that jobs have submitted: they may do so without end.
 const OUTSIDE_TURN: u32 = 4;
@@ -63,15 +68,6 @@ pub(crate) struct Roll<T, R, const FAULT: u8 = SOUND> {
     inner: Mutex<Inner<T, R>>,
     /// Notified when the last closure of a closed roll is over.
     over: Condvar,
-}
-
-/// What does not change during a roll's life.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    /// So many jobs are worked on at the same time.
-    pub(crate) threads: usize,
-    /// So many threads may be added for those that wait.
-    pub(crate) max_extra: usize,
 }
 
 struct Inner<T, R> {
@@ -99,47 +95,18 @@ struct Inner<T, R> {
     closed: bool,
 }
 
-/// Where a shift is to be started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a shift that was counted as called must be started"]
-pub(crate) enum Call {
-    /// Nowhere: enough are at work or on their way.
-    Nobody,
-    /// On a thread of the pool.
-    Main,
-    /// On a thread added for one that waits. If it cannot be made, say so with [`Roll::no_extra`].
-    Extra,
-}
-
-/// Where a shift runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kind {
-    pub(crate) extra: bool,
-    /// A shift or a job is going on beneath it on the same thread.
-    pub(crate) guest: bool,
-}
-
-/// Why a job was not taken.
-pub(crate) enum Refused<T> {
-    Closed(T),
-    /// Every thread waits, and no more may be added.
-    Stuck(T),
+/// How a shift looks in.
+#[derive(Clone, Copy)]
+struct Visit {
+    kind: Kind,
+    first: bool,
+    worn: bool,
 }
 
 /// How a shift goes on.
 enum Next<T> {
     Run { job: T, place: usize, calls: [Call; 2] },
     Leave { last: bool, call: Call },
-}
-
-/// How many do what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) queued: usize,
-    pub(crate) running: usize,
-    pub(crate) done: u64,
-    pub(crate) arriving: usize,
-    pub(crate) able: usize,
 }
 
 impl<T, R, const FAULT: u8> Roll<T, R, FAULT> {
@@ -180,19 +147,21 @@ impl<T, R, const FAULT: u8> Roll<T, R, FAULT> {
         Ok(call)
     }
 
-    /// A shift, from its call to its end. `note` says what to list of a job that runs; `send` makes calls. True if it was
-    /// the last closure of a roll that has closed.
+    /// A shift, from its call to its end. `note` says what to list of a job that runs, and `worn` that this thread must
+    /// run no more; `send` makes calls. True if it was the last closure of a roll that has closed.
     pub(crate) fn work(
         &self,
         kind: Kind,
+        worn: impl Fn() -> bool,
         note: impl Fn(&mut T) -> R,
         mut run: impl FnMut(T),
         send: impl Fn(Call),
     ) -> bool {
         let mut from = None;
-        let mut first = true;
+        let mut visit = Visit { kind, first: true, worn: false };
         loop {
-            match self.next(kind, first, from, &note) {
+            visit.worn = worn();
+            match self.next(visit, from, &note) {
                 Next::Run { job, place, calls } => {
                     calls.into_iter().for_each(&send);
                     run(job);
@@ -203,12 +172,13 @@ impl<T, R, const FAULT: u8> Roll<T, R, FAULT> {
                     return last;
                 }
             }
-            first = false;
+            visit.first = false;
         }
     }
 
     /// One visit of a shift: `from` is the place of the job it has just ended.
-    fn next(&self, kind: Kind, first: bool, from: Option<usize>, note: impl Fn(&mut T) -> R) -> Next<T> {
+    fn next(&self, visit: Visit, from: Option<usize>, note: impl Fn(&mut T) -> R) -> Next<T> {
+        let Visit { kind, first, worn } = visit;
         let _ended; // dropped after the lock
         let mut inner = self.inner.lock();
         _ended = from.and_then(|place| inner.ends(place));
@@ -219,13 +189,14 @@ impl<T, R, const FAULT: u8> Roll<T, R, FAULT> {
             }
         }
         let rests = FAULT == RESTS_WITHOUT_LOOKING && !first;
-        let job = if rests { None } else { inner.take(&self.rules, kind, first) };
+        let job = if rests || worn { None } else { inner.take(&self.rules, kind, first) };
         let Some(mut job) = job else {
             if !kind.guest {
                 inner.counts_out(kind);
             }
             // Whoever leaves although jobs are queued sees to it that somebody comes.
-            let call = if rests { Call::Nobody } else { inner.call_if_nobody_comes(&self.rules) };
+            let silent = rests || FAULT == LEAVES_WORN_WITHOUT_CALLING;
+            let call = if silent { Call::Nobody } else { inner.call_if_nobody_comes(&self.rules) };
             let last = self.close_one(&mut inner);
             return Next::Leave { last, call };
         };

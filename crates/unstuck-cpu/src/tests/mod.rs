@@ -3,6 +3,7 @@
 mod faults;
 mod map;
 mod nested;
+mod recycling;
 
 use std::future::Future;
 use std::pin::pin;
