@@ -31,8 +31,10 @@ const SPIN: Duration = Duration::from_micros(100);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The submitter waits: a plain thread blocks until the queue is shorter. Async code must not block; there the job
-    /// is taken in all the same, and *awaiting it* is the wait: await before you submit more.
+    /// The submitter waits, first come, first served. A plain thread blocks until the job is in the queue. Async code must
+    /// not block: there the job waits in front of the queue, and *awaiting its handle* is the wait; await it before you
+    /// submit more. Whoever gives up such an await (a timeout, a cancellation) takes the job back, unless it has begun: it
+    /// never runs. A handle that is dropped without ever being awaited leaves the job in line.
     Wait,
     /// The job is refused: its handle gives an error that [says so](unstuck_core::JoinError::is_rejected).
     Reject,

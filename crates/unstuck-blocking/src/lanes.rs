@@ -94,6 +94,11 @@ impl<T> Lanes<T> {
         in_reserved + (self.queued() - in_reserved).min(self.general_free())
     }
 
+    /// There is room for a user's job, and none is queued.
+    pub(crate) fn lacks_users(&self) -> bool {
+        self.users.queue.is_empty() && self.general_free() > 0
+    }
+
     pub(crate) fn queued(&self) -> usize {
         self.users.queue.len() + self.own.queue.len()
     }

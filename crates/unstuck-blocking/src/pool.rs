@@ -140,7 +140,9 @@ pub struct Statistics {
     pub idle: usize,
     /// Jobs that wait for a thread (or were cancelled, and not yet found by one).
     pub queued: usize,
-    /// The most that ever waited for one.
+    /// Jobs that wait for a bounded queue to get shorter: see [`Overflow::Wait`].
+    pub at_the_door: usize,
+    /// The most that ever waited for a thread.
     pub high_water: usize,
     /// Jobs that wait for a [`Limiter`].
     pub held: usize,
@@ -375,6 +377,7 @@ impl Handle {
             threads: counts.threads,
             idle: counts.idle,
             queued: counts.queued,
+            at_the_door: counts.at_the_door,
             high_water: counts.longest,
             held: shared.census.held(),
             running: counts.running,

@@ -44,9 +44,16 @@
 //! * A call for every job, whoever arrives: batches of 16 empty jobs took two to five times as long. Fewer calls than
 //!   jobs (one for 2, 4 or 8, arrivals call the rest): no faster, and 500 threads came up later.
 //!
+//! # A queue with a bound
+//! Where users' jobs may not queue without end, those that find no room can wait at the *door* (door.rs): each visit that
+//! takes a job out of the queue lets the next one in. The same visits keep both promises, so nobody stands at the door while
+//! there is room, and nobody overtakes those who do.
+//!
 //! The stack of idle threads and the counting of those on their way follow Go's scheduler.
 
 mod answers;
+mod door;
+mod whom;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -55,6 +62,7 @@ use std::time::Duration;
 use unstuck_core::sync::{Condvar, Mutex, MutexGuard};
 
 pub(crate) use self::answers::{Call, Closed, Counts, Failed, Refused, Rules, Submitted};
+use self::door::Door;
 use crate::lanes::{Lane, Lanes};
 use crate::seat::{Seat, Waited};
 
@@ -64,12 +72,13 @@ pub(crate) const PARKS_WITHOUT_LOOKING: u8 = 1;
 pub(crate) const LEAVES_WITHOUT_LOOKING: u8 = 2;
 pub(crate) const WAITS_WITHOUT_CALLING: u8 = 3;
 pub(crate) const LETS_ALL_WAIT: u8 = 4;
+pub(crate) const KEEPS_THE_DOOR_SHUT: u8 = 5;
 
 /// The jobs that wait for threads and the threads that wait for jobs.
 pub(crate) struct Roster<T, const FAULT: u8 = SOUND> {
     rules: Rules,
     inner: Mutex<Inner<T>>,
-    /// Notified when a bounded queue gets shorter, for submitters that wait.
+    /// Notified when jobs come in from the door, for threads that have brought them.
     shorter: Condvar,
 }
 
@@ -85,8 +94,10 @@ struct Inner<T> {
     threads: usize,
     /// Threads whose job waits for another.
     absent: usize,
-    /// Submitters that wait for a bounded queue to get shorter.
-    at_the_door: usize,
+    /// Jobs that wait for a bounded queue to get shorter.
+    door: Door<T>,
+    /// Threads that have brought such jobs, and wait with them.
+    bringers: usize,
     /// The longest queue so far.
     longest: usize,
     /// Tell when the queue gets this long.
@@ -125,7 +136,8 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
             arriving: 0,
             threads: 0,
             absent: 0,
-            at_the_door: 0,
+            door: Door::new(),
+            bringers: 0,
             longest: 0,
             tell_at: rules.high_water,
             spin: rules.spin,
@@ -139,18 +151,39 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
         self.try_submit(&mut self.inner.lock(), job, lane)
     }
 
-    /// As [`submit`](Self::submit), but waits until the queue has room. Blocks this thread.
-    pub(crate) fn submit_when_shorter(&self, mut job: T, lane: Lane) -> Result<Submitted, Refused<T>> {
+    /// As [`submit`](Self::submit), but a job that finds no room waits at the door; `gone` says which of those there nobody
+    /// wants any more. Gives those, to be dropped.
+    pub(crate) fn submit_or_queue_outside(
+        &self,
+        job: T,
+        lane: Lane,
+        gone: impl Fn(&T) -> bool,
+    ) -> Result<(Submitted, Vec<T>), Refused<T>> {
         let mut inner = self.inner.lock();
-        loop {
-            match self.try_submit(&mut inner, job, lane) {
-                Err(Refused::Full(back)) => job = back,
-                outcome => return outcome,
+        match self.try_submit(&mut inner, job, lane) {
+            Ok(submitted) => Ok((submitted, Vec::new())),
+            Err(Refused::Full(job)) => {
+                let (_, swept) = inner.door.join(job, gone);
+                Ok((Submitted { call: Call::Nobody, tell: None }, swept))
             }
-            inner.at_the_door += 1;
-            self.shorter.wait(&mut inner);
-            inner.at_the_door -= 1;
+            Err(refused) => Err(refused),
         }
+    }
+
+    /// As [`submit`](Self::submit), but waits until the queue has room. Blocks this thread.
+    pub(crate) fn submit_when_shorter(&self, job: T, lane: Lane) -> Result<Submitted, Refused<T>> {
+        let mut inner = self.inner.lock();
+        let job = match self.try_submit(&mut inner, job, lane) {
+            Err(Refused::Full(job)) => job,
+            outcome => return outcome,
+        };
+        let (ticket, _) = inner.door.join(job, |_| false);
+        inner.bringers += 1;
+        while inner.door.keeps(ticket) {
+            self.shorter.wait(&mut inner);
+        }
+        inner.bringers -= 1;
+        Ok(Submitted { call: Call::Nobody, tell: None })
     }
 
     fn try_submit(
@@ -162,12 +195,14 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
         if inner.closed {
             return Err(Refused::Closed(job));
         }
+        if lane == Lane::Users && !inner.door.is_empty() {
+            let stuck = FAULT != LETS_ALL_WAIT && inner.is_stuck();
+            return Err(if stuck { Refused::Stuck(job) } else { Refused::Full(job) });
+        }
         inner.lanes.push(job, lane);
         let call = inner.call(&self.rules);
         if matches!(call, Call::Nobody) {
-            // Nobody was called, so whatever is queued beyond those on their way has to wait.
-            let full =
-                lane == Lane::Users && inner.lanes.queued().saturating_sub(inner.arriving) > self.rules.bound;
+            let full = lane == Lane::Users && inner.is_too_long(&self.rules);
             let stuck = FAULT != LETS_ALL_WAIT && inner.is_stuck();
             if full || stuck {
                 if let Some(job) = inner.lanes.unpush(lane) {
@@ -225,11 +260,13 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
         let mut inner = self.inner.lock();
         inner.absent += 1;
         inner.lanes.leaves(lane);
-        let call = if FAULT == WAITS_WITHOUT_CALLING { Call::Nobody } else { inner.call(&self.rules) };
+        let call =
+            if FAULT == WAITS_WITHOUT_CALLING { Call::Nobody } else { inner.call_also_outside(&self.rules) };
+        self.tell_bringers(&inner);
         if FAULT != LETS_ALL_WAIT && matches!(call, Call::Nobody) && inner.is_stuck() {
             inner.absent -= 1;
             inner.lanes.comes_back(lane);
-            return Err(describe(inner.lanes.first()));
+            return Err(describe(inner.lanes.first().or(inner.door.first())));
         }
         Ok(call)
     }
@@ -266,10 +303,7 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
             _ => true,
         };
         if looks {
-            if let Some((job, lane)) = inner.lanes.take() {
-                if inner.at_the_door > 0 {
-                    self.shorter.notify_one();
-                }
+            if let Some((job, lane)) = self.take(&mut inner) {
                 // A job that ended may have made room for one of another lane than that which was taken.
                 let more = inner.arriving < inner.lanes.ready();
                 let call = if more { inner.call(&self.rules) } else { Call::Nobody };
@@ -289,19 +323,48 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
         Next::Park
     }
 
+    /// Takes the next job that may begin, and lets others in from the door for it.
+    fn take(&self, inner: &mut Inner<T>) -> Option<(T, Lane)> {
+        if inner.door.is_empty() || FAULT == KEEPS_THE_DOOR_SHUT {
+            return inner.lanes.take();
+        }
+        if inner.lanes.lacks_users() {
+            // The bound is 0: who has nothing to do takes one from the door itself.
+            inner.let_in();
+        }
+        let taken = inner.lanes.take();
+        while !inner.door.is_empty() && inner.lanes.queued() < inner.arriving.saturating_add(self.rules.bound)
+        {
+            inner.let_in();
+        }
+        self.tell_bringers(inner);
+        taken
+    }
+
+    /// Somebody may have come in from the door.
+    fn tell_bringers(&self, inner: &Inner<T>) {
+        if inner.bringers > 0 {
+            self.shorter.notify_all();
+        }
+    }
+
     /// A thread that [`Call::Start`] asked for could not be made.
     pub(crate) fn start_failed(&self) -> Failed<T> {
         let mut inner = self.inner.lock();
         inner.threads -= 1;
         inner.arriving -= 1;
         if inner.threads == inner.absent {
-            return Failed::Alone(inner.lanes.drain());
+            let mut all = inner.lanes.drain();
+            all.extend(inner.door.drain());
+            self.tell_bringers(&inner);
+            return Failed::Alone(all);
         }
         // Call another in its place, but do not start one: that would fail too.
         Failed::Others(inner.call_idle())
     }
 
-    /// Takes no more jobs. Threads leave when the queue is empty, which `discard` brings about now.
+    /// Takes no more jobs; those at the door are in. Threads leave when the queue is empty, which `discard` brings about
+    /// now.
     pub(crate) fn close(&self, discard: bool) -> Closed<T> {
         let mut inner = self.inner.lock();
         inner.closed = true;
@@ -310,6 +373,7 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
             seat.call();
         }
         inner.arriving += idle.len() + usize::from(inner.spinner.take().is_some());
+        while inner.let_in() {}
         let pending = if discard { inner.lanes.drain() } else { VecDeque::new() };
         self.shorter.notify_all();
         Closed { pending, idle }
@@ -326,91 +390,10 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
             idle: inner.parked.len() + usize::from(inner.spinner.is_some()),
             arriving: inner.arriving,
             queued: inner.lanes.queued(),
+            at_the_door: inner.door.len(),
             running: inner.lanes.running(),
             absent: inner.absent,
             longest: inner.longest,
         }
     }
 }
-
-impl<T> Inner<T> {
-    /// Rules 2 and 3: who is to come for the jobs in the queue?
-    fn call(&mut self, rules: &Rules) -> Call {
-        match self.call_idle() {
-            Call::Nobody if self.arriving < self.lanes.ready() && self.threads < self.most(rules) => {
-                self.threads += 1;
-                self.arriving += 1;
-                Call::Start
-            }
-            call => call,
-        }
-    }
-
-    /// As [`call`](Self::call), but starts nobody.
-    fn call_idle(&mut self) -> Call {
-        let ready = self.lanes.ready();
-        if ready == 0 {
-            return Call::Nobody;
-        }
-        if let Some(seat) = self.spinner.take() {
-            seat.call();
-            self.arriving += 1;
-            return Call::Nobody;
-        }
-        if self.arriving >= ready {
-            return Call::Nobody;
-        }
-        if let Some(seat) = self.parked.pop() {
-            seat.call();
-            self.arriving += 1;
-            return Call::Wake(seat);
-        }
-        Call::Nobody
-    }
-
-    /// As many threads may exist now.
-    fn most(&self, rules: &Rules) -> usize {
-        self.lanes.room().saturating_add(self.absent.min(rules.max_lent))
-    }
-
-    /// Rule 6: jobs are queued, and whoever could run them waits. Asked when nobody could be called.
-    fn is_stuck(&self) -> bool {
-        self.absent > 0 && self.threads == self.absent && self.lanes.queued() > 0
-    }
-
-    /// Remembers the longest queue; the length if it is a remarkable one.
-    fn note_length(&mut self) -> Option<usize> {
-        let length = self.lanes.queued();
-        self.longest = self.longest.max(length);
-        if length < self.tell_at {
-            return None;
-        }
-        self.tell_at = length.saturating_mul(2);
-        Some(length)
-    }
-
-    /// Rule 5: the oldest goes, the next becomes the oldest and has to look at the clock.
-    fn remove_oldest(&mut self) {
-        self.parked.remove(0);
-        if let Some(next) = self.parked.first() {
-            next.set_oldest(true);
-            // Under the lock, which costs others a few µs once in a keep-alive, and spares every caller a case.
-            next.unpark();
-        }
-    }
-
-    /// Adjusts how long to spin: a pool whose jobs come far apart should not burn a core's time after each.
-    fn learn(&mut self, asks: Asks, called: bool, longest: Duration) {
-        match asks {
-            Asks::Spun if called => self.spin = longest,
-            Asks::Spun => {
-                self.spin = if self.spin > SHORTEST_SPIN { self.spin / 2 } else { Duration::ZERO };
-            }
-            Asks::Parked(Waited::Called { soon: true }) => self.spin = longest,
-            Asks::Parked(_) | Asks::Ready(_) => {}
-        }
-    }
-}
-
-/// Below this, spinning gives up altogether until a parked thread is called so soon that it would have paid.
-const SHORTEST_SPIN: Duration = Duration::from_micros(5);

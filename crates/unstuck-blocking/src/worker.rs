@@ -70,8 +70,18 @@ fn overflow(shared: &Arc<Shared>, entry: Entry) {
     let lane = entry.lane();
     match shared.overflow {
         Overflow::Reject => refuse(shared, Refused::Full(entry)),
-        // In async code nothing may block: the job waits in the caller's place, and the caller awaits it.
-        Overflow::Wait if unstuck_core::is_inside() => admit(shared, entry),
+        // In async code nothing may block: the job waits at the door, and whoever awaits it waits with it.
+        Overflow::Wait if unstuck_core::is_inside() => {
+            entry.job.belongs_to_its_waiter();
+            let gone = |entry: &Entry| entry.job.is_cancelled();
+            match shared.roster.submit_or_queue_outside(entry, lane, gone) {
+                Ok((submitted, swept)) => {
+                    accept(shared, submitted);
+                    drop(swept);
+                }
+                Err(refused) => refuse(shared, refused),
+            }
+        }
         Overflow::Wait => {
             let mut waits = Some(entry);
             let submitted =

@@ -226,6 +226,13 @@ impl QueuedJob {
         !self.cell.is_queued()
     }
 
+    /// The job waits in the place of whoever awaits it: if that one gives up, it never runs. For pools that make
+    /// submitters wait.
+    #[doc(hidden)]
+    pub fn belongs_to_its_waiter(&self) {
+        self.cell.belongs_to_its_waiter();
+    }
+
     /// True if it is the runtime's own: see [`Options::reserved`].
     #[doc(hidden)]
     pub fn is_reserved(&self) -> bool {

@@ -79,6 +79,7 @@ pub(crate) struct Counts {
     pub(crate) idle: usize,
     pub(crate) arriving: usize,
     pub(crate) queued: usize,
+    pub(crate) at_the_door: usize,
     pub(crate) running: usize,
     pub(crate) absent: usize,
     pub(crate) longest: usize,

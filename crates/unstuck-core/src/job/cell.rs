@@ -30,6 +30,8 @@ struct Inside<J: Job> {
     waker: Option<Waker>,
     /// The handle is gone; nobody wants the value.
     detached: bool,
+    /// Whoever stops awaiting it takes it back.
+    waited_for: bool,
     /// The context variables it runs with, until it runs.
     context: Option<Context>,
     /// Dropped when the job is over and its awaiter has been woken.
@@ -49,6 +51,8 @@ pub(super) trait Queued: Send + Sync {
     /// Ends a job that has not started: cancelled, or rejected with a reason.
     fn give_up(&self, why: Option<Cow<'static, str>>) -> bool;
     fn is_queued(&self) -> bool;
+    /// A handle that was polled and is dropped takes the job back from now on.
+    fn belongs_to_its_waiter(&self);
     /// Raises the flag that a running closure may look at.
     fn request_cancel(&self);
     fn is_cancel_requested(&self) -> bool;
@@ -68,7 +72,14 @@ impl<J: Job> JobCell<J> {
     pub(super) fn new(work: J, mut options: Options) -> Arc<Self> {
         let keep = options.keep.take();
         let context = vars::inherited();
-        let inside = Inside { stage: Stage::Queued(work), waker: None, detached: false, context, keep };
+        let inside = Inside {
+            stage: Stage::Queued(work),
+            waker: None,
+            detached: false,
+            waited_for: false,
+            context,
+            keep,
+        };
         Arc::new(JobCell { options, cancelled: AtomicBool::new(false), inside: Mutex::new(inside) })
     }
 
@@ -129,6 +140,10 @@ impl<J: Job> Queued for JobCell<J> {
         matches!(self.inside.lock().stage, Stage::Queued(_))
     }
 
+    fn belongs_to_its_waiter(&self) {
+        self.inside.lock().waited_for = true;
+    }
+
     fn request_cancel(&self) {
         // Release: pairs with the Acquire in `is_cancel_requested`: who sees the flag sees what came before it.
         self.cancelled.store(true, Ordering::Release);
@@ -146,26 +161,7 @@ impl<J: Job> Queued for JobCell<J> {
 
 impl<J: Job> Awaited<J::Output> for JobCell<J> {
     fn poll(&self, cx: &mut std::task::Context<'_>) -> Poll<Result<J::Output, JoinError>> {
-        let mut inside = self.inside.lock();
-        if let Some(result) = take_result(&mut inside) {
-            return Poll::Ready(result);
-        }
-        if inside.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            return Poll::Pending;
-        }
-        drop(inside);
-
-        // Wakers are user code: clone the new one and drop the old one (its task may hold this handle) unlocked.
-        let new = cx.waker().clone();
-        let mut inside = self.inside.lock();
-        if let Some(result) = take_result(&mut inside) {
-            drop(inside);
-            return Poll::Ready(result);
-        }
-        let old = inside.waker.replace(new);
-        drop(inside);
-        drop(old);
-        Poll::Pending
+        poll_inside(&self.inside, cx, take_result, |inside| &mut inside.waker)
     }
 
     fn cancel(&self) -> bool {
@@ -186,9 +182,13 @@ impl<J: Job> Awaited<J::Output> for JobCell<J> {
             Stage::Done(_) => take_result(&mut inside),
             _ => None,
         };
+        let given_up = inside.waited_for && waker.is_some();
         drop(inside);
         if result.is_some() {
             contain("a destructor", || drop(result));
+        }
+        if given_up {
+            self.give_up(None);
         }
         drop(waker);
     }
@@ -196,6 +196,35 @@ impl<J: Job> Awaited<J::Output> for JobCell<J> {
     fn options(&self) -> &Options {
         &self.options
     }
+}
+
+/// Polls for what `take` finds under the lock; where it finds nothing, leaves the waker in its `place`.
+pub(super) fn poll_inside<I, R>(
+    inside: &Mutex<I>,
+    cx: &std::task::Context<'_>,
+    take: impl Fn(&mut I) -> Option<R>,
+    place: impl Fn(&mut I) -> &mut Option<Waker>,
+) -> Poll<R> {
+    let mut locked = inside.lock();
+    if let Some(result) = take(&mut locked) {
+        return Poll::Ready(result);
+    }
+    if place(&mut locked).as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        return Poll::Pending;
+    }
+    drop(locked);
+
+    // Wakers are user code: clone the new one and drop the old one (its task may hold this handle) unlocked.
+    let new = cx.waker().clone();
+    let mut locked = inside.lock();
+    if let Some(result) = take(&mut locked) {
+        drop(locked);
+        return Poll::Ready(result);
+    }
+    let old = place(&mut locked).replace(new);
+    drop(locked);
+    drop(old);
+    Poll::Pending
 }
 
 fn take_result<J: Job>(inside: &mut Inside<J>) -> Option<Result<J::Output, JoinError>> {

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::cell::{Awaited, Queued};
+use super::cell::{Awaited, Queued, poll_inside};
 use super::{CancelToken, JobHandle, Options, contain};
 use crate::sync::{Mutex, MutexGuard};
 use crate::{JoinError, Origin};
@@ -140,17 +140,7 @@ fn contain_drop<V>(value: V) {
 
 impl<T: Send + 'static> Awaited<T> for Cell<T> {
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        // Wakers are user code: clone the new one before, and drop the old one after, the lock is held.
-        let new = cx.waker().clone();
-        let mut inside = self.inside.lock();
-        if let Some(result) = take_result(&mut inside) {
-            drop(inside);
-            return Poll::Ready(result);
-        }
-        let old = inside.waker.replace(new);
-        drop(inside);
-        drop(old);
-        Poll::Pending
+        poll_inside(&self.inside, cx, take_result, |inside| &mut inside.waker)
     }
 
     fn cancel(&self) -> bool {
@@ -217,6 +207,8 @@ impl<T: Send + 'static> Queued for Cell<T> {
     fn is_queued(&self) -> bool {
         matches!(self.inside.lock().stage, Stage::Queued)
     }
+
+    fn belongs_to_its_waiter(&self) {}
 
     fn request_cancel(&self) {
         self.cancel();
