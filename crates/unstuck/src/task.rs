@@ -67,9 +67,9 @@ pub fn current() -> Option<TaskRef> {
 
 /// Lets a future of another crate share in its task's budget.
 ///
-/// A task whose awaits are all ready at once would keep its worker for itself. The futures of this crate see to it: when a poll
-/// has taken half of the guard's [threshold](crate::Builder::stall_threshold), or a thousand of them were ready where no guard
-/// watches, they let the others have a turn first. Futures from elsewhere, such as a channel's, do not know of that; wrapped in
+/// A task whose awaits are all ready at once would keep its worker for itself. The futures of this crate see to it: when a
+/// thousand of them were ready in one poll, or the poll has taken half of the guard's
+/// [threshold](crate::Builder::stall_threshold), they let the others have a turn first. Futures from elsewhere, such as a channel's, do not know of that; wrapped in
 /// this they do. It costs an allocation for each wrapped future: wrap the loop's stream or the whole inner future rather than each item,
 /// or put a [`checkpoint`](crate::checkpoint()) into the loop, which needs none.
 ///

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use unstuck_core::sync::Mutex;
 
+use super::budget::may_go_on;
 use crate::Deferred;
 
 /// Waits until so many have come, then lets all of them go on: asyncio's `Barrier`. It can be used again and again.
@@ -66,6 +67,7 @@ impl Barrier {
     /// # Errors
     /// The barrier is broken, or was reset meanwhile.
     pub async fn wait(&self) -> Result<usize, BrokenBarrier> {
+        may_go_on().await;
         let (place, round) = {
             let mut state = self.0.lock();
             if state.broken {

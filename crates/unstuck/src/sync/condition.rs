@@ -7,6 +7,7 @@ use std::sync::Arc;
 use unstuck_core::sync::Mutex;
 
 use super::LockGuard;
+use super::budget::may_go_on;
 use crate::Deferred;
 
 /// Waits until what a [`Lock`](super::Lock) protects is as one needs it: asyncio's `Condition`.
@@ -76,6 +77,7 @@ impl Condition {
         mut guard: LockGuard<T>,
         mut ready: impl FnMut(&mut T) -> bool,
     ) -> LockGuard<T> {
+        may_go_on().await;
         while !ready(&mut guard) {
             guard = self.wait(guard).await;
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use unstuck_core::sync::Mutex;
 
+use super::budget::may_go_on;
 use crate::Deferred;
 
 /// A flag that tasks can wait for: asyncio's `Event`.
@@ -68,6 +69,7 @@ impl Event {
     /// # Cancellation
     /// Dropping the wait changes nothing for the others.
     pub async fn wait(&self) {
+        may_go_on().await;
         let next = {
             let state = self.0.lock();
             if state.set {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::budget::may_go_on;
+
 /// Keeps something for one at a time, also over awaits: asyncio's `Lock`, with what it protects inside.
 ///
 /// Clones are the same lock. Those who wait get it in the order in which they came, and nobody overtakes.
@@ -52,6 +54,7 @@ impl<T> Lock<T> {
     /// # Cancellation
     /// Dropping the wait leaves the turn to the next.
     pub async fn lock(&self) -> LockGuard<T> {
+        may_go_on().await;
         LockGuard(self.0.clone().lock_owned().await)
     }
 

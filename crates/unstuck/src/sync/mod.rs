@@ -42,7 +42,10 @@
 //!    `try_…` in the moment between the choice and the run of the chosen one.
 //! 2. **A cancelled wait costs nothing.** Whoever stops waiting, also one that has been chosen already, leaves the turn
 //!    to the next: no item is lost, nobody waits for ever.
-//! 3. **Waking runs nobody's code.** Whoever releases, puts or sets goes on; those who are woken take their turns later.
+//! 3. **Nobody is kept from their turn by a loop that never has to wait.** A task whose waits are all ready at once gives way
+//!    after a thousand of them, and sooner when they have taken long (see [`task::budgeted`](crate::task::budgeted)). It does so
+//!    *before* it lines up or takes anything, so there is nothing to be lost, and nothing is held meanwhile.
+//! 4. **Waking runs nobody's code.** Whoever releases, puts or sets goes on; those who are woken take their turns later.
 //!
 //! # Built with what?
 //! The well-kept crates were put through tests of these promises:
@@ -67,6 +70,7 @@
 //! here.
 
 mod barrier;
+mod budget;
 mod condition;
 mod event;
 mod lock;

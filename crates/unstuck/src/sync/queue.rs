@@ -38,6 +38,7 @@ use unstuck_core::sync::Mutex;
 pub use errors::{GetError, PutError, TooManyDone};
 pub use order::{Fifo, Lifo, Order, Smallest};
 
+use super::budget::may_go_on;
 use crate::Deferred;
 
 /// First in, first out: asyncio's `Queue`. See [`QueueOf`] for what it can do.
@@ -158,6 +159,7 @@ impl<T, O: Order<T>> QueueOf<T, O> {
     /// # Errors
     /// The queue has been [shut down](Self::shutdown); the error gives the item back.
     pub async fn put(&self, item: T) -> Result<(), PutError<T>> {
+        may_go_on().await;
         if let Some(places) = &self.0.places {
             match places.free.acquire().await {
                 Ok(place) => place.forget(),
@@ -202,6 +204,7 @@ impl<T, O: Order<T>> QueueOf<T, O> {
     /// # Errors
     /// The queue has been [shut down](Self::shutdown) and is empty.
     pub async fn get(&self) -> Result<T, GetError> {
+        may_go_on().await;
         if let Ok(item) = self.0.items.acquire().await {
             item.forget();
         } // else it is closed: what is left is for whoever comes
@@ -251,6 +254,7 @@ impl<T, O: Order<T>> QueueOf<T, O> {
 
     /// Waits until each item that was put in has been taken out and [said to be done](Self::task_done).
     pub async fn join(&self) {
+        may_go_on().await;
         let finished = {
             let inside = self.0.inside.lock();
             if inside.unfinished == 0 {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore as Permits};
 
+use super::budget::may_go_on;
+
 /// Lets so many in at a time: asyncio's `Semaphore`.
 ///
 /// Clones are the same semaphore. Those who wait are let in in the order in which they came, and nobody overtakes.
@@ -52,6 +54,7 @@ impl Semaphore {
     /// # Cancellation
     /// Dropping the wait leaves the permit to the next.
     pub async fn acquire(&self) -> Permit {
+        may_go_on().await;
         let permit = self.0.clone().acquire_owned().await;
         Permit(permit.unwrap_or_else(|_| unreachable!("nobody closes it")))
     }

@@ -2,6 +2,7 @@
 //!
 //! | room | what it holds |
 //! |---|---|
+//! | `budget` | a task whose waits are all ready at once lets the others have their turn |
 //! | `faults` | faults and bad input: what must happen when something goes wrong; the list is in `faults/README.md` |
 //! | `asyncio` | asyncio's promises, each on the single-threaded loop (exact order) and on the multi-threaded runtime |
 //! | `offload` | calls that wait and calls that compute: what the pools owe, and short calls that stay |
@@ -22,6 +23,7 @@
 
 mod asyncio;
 mod backtraces;
+mod budget;
 mod cancel_storm;
 mod faults;
 mod inspect;

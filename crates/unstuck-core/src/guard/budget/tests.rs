@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::driver::ThreadDriver;
@@ -15,7 +15,7 @@ async fn ready() {
 }
 
 /// Awaits what is ready until another task, which waits for its turn, has had it. Gives the number of awaits.
-async fn greedy() -> u32 {
+async fn greedy(between: Duration) -> u32 {
     let had_its_turn = Arc::new(AtomicBool::new(false));
     let other = had_its_turn.clone();
     spawn(async move { other.store(true, Ordering::Relaxed) }).detach();
@@ -23,6 +23,10 @@ async fn greedy() -> u32 {
     while !had_its_turn.load(Ordering::Relaxed) {
         ready().await;
         awaits += 1;
+        let begun = Instant::now();
+        while begun.elapsed() < between {
+            std::hint::spin_loop();
+        }
     }
     awaits
 }
@@ -35,28 +39,32 @@ fn scheduler(policy: StallPolicy) -> Scheduler {
 }
 
 #[test]
-fn on_a_guarded_worker_the_time_counts() {
+fn on_a_guarded_worker_the_time_counts_too() {
     // Nobody is rescued here: the only worker has to do it.
     let scheduler = scheduler(StallPolicy::Report);
-    scheduler.block_on(scheduler.handle().spawn(greedy())).unwrap();
+    let awaits = scheduler.block_on(scheduler.handle().spawn(greedy(Duration::from_millis(10)))).unwrap();
+    assert!(awaits <= READY, "ten seconds without a tick");
     assert!(scheduler.shutdown(None));
 }
 
 #[test]
-fn where_nobody_watches_the_awaits_count() {
-    let scheduler = scheduler(StallPolicy::Off);
-    let awaits = scheduler.block_on(scheduler.handle().spawn(greedy())).unwrap();
-    assert_eq!(awaits, READY + 1);
-    assert!(scheduler.shutdown(None));
+fn on_every_worker_the_awaits_count() {
+    for policy in [StallPolicy::Off, StallPolicy::Report] {
+        let scheduler = scheduler(policy);
+        let awaits = scheduler.block_on(scheduler.handle().spawn(greedy(Duration::ZERO))).unwrap();
+        assert!(awaits <= READY + 1, "{policy:?}: {awaits}");
+        assert!(awaits == READY + 1 || policy != StallPolicy::Off);
+        assert!(scheduler.shutdown(None));
+    }
 }
 
 #[test]
 fn on_a_single_threaded_loop_they_count_from_poll_to_poll() {
     let local = LocalLoop::new(Box::new(ThreadDriver::new()));
     let task = local.spawn_local(async {
-        assert_eq!(greedy().await, READY + 1);
+        assert_eq!(greedy(Duration::ZERO).await, READY + 1);
         for _ in 0..5 {
-            assert_eq!(greedy().await, READY, "the last one of before counts in this poll");
+            assert_eq!(greedy(Duration::ZERO).await, READY, "the last one of before counts in this poll");
         }
     });
     local.block_on(task).unwrap();
