@@ -20,7 +20,7 @@ async fn add_one(number: u32) -> u32 {
 }
 
 pub(crate) async fn tutorial() {
-    unstuck::debug::set_enabled(Some(true));
+    unstuck::Handle::current().set_debug(true);
 
     let coroutine = add_one(1);
     println!("called, and nothing has run yet");

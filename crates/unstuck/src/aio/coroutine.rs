@@ -3,7 +3,7 @@
 //! The compiler warns of `save(text);` on a line of its own, but not of a future that was stored, passed on or
 //! dropped with a struct. [`#[coroutine]`](macro@crate::coroutine) wraps the future of an `async fn`; the wrapper
 //! remembers whether it was polled, and where it was made, and speaks when it is dropped. Only in
-//! [debug mode](crate::debug::enabled): there are honest reasons to drop a future unused. Not during a panic either:
+//! [debug mode](crate::debug), that of the runtime in which it is dropped: there are honest reasons to drop a future unused. Not during a panic either:
 //! then it is the panic's fault.
 
 use std::future::Future;

@@ -6,11 +6,13 @@
 //!
 //! # Debug mode
 //!
-//! Is it on? asyncio's order: what the program says beats the environment, which beats "off".
-//!
 //! Debug mode reports on stderr what is legal but probably a mistake: a coroutine that was never awaited, a poll that
-//! does not come back, on a single-threaded loop a step of 100 ms ([`Builder::slow_step`](crate::Builder::slow_step)). It is a property of the process: a report may come from a future that no runtime has ever seen. A
-//! runtime asks once, when it is built, where its stall guard's reports go.
+//! does not come back, on a single-threaded loop a step of 100 ms ([`Builder::slow_step`](crate::Builder::slow_step); one
+//! task's own with [`task::Builder::slow_step`](crate::task::Builder::slow_step)).
+//!
+//! Each runtime has its own. Is it on? asyncio's order: what the program says ([`Builder::debug`](crate::Builder::debug)) beats
+//! the environment (`UNSTUCK_DEBUG`), which beats "off". Code that runs in no runtime goes by the environment. So a library's
+//! runtime beside the program's stays as quiet as it was, and a test sees its own reports only.
 
 mod graph;
 mod json;
@@ -20,47 +22,25 @@ pub use graph::Graph;
 pub use unstuck_core::inspect::{Await, On, Running, TaskInfo, TaskState};
 
 use std::sync::OnceLock;
-// Not `unstuck_core::sync`: a switch nobody waits for, and it must live in a `static`, which loom's atomics cannot.
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use unstuck_time::Instant;
 
-use crate::runtime::Handle;
+use crate::runtime::{Handle, stack};
 use crate::task::TaskRef;
 
-const UNSET: u8 = 0;
-const OFF: u8 = 1;
-const ON: u8 = 2;
-
-/// What the program said.
-static OVERRIDE: AtomicU8 = AtomicU8::new(UNSET);
-
-/// True in debug mode: switched on by [`set_enabled`], or by `UNSTUCK_DEBUG` in the environment.
+/// True in debug mode: that of this thread's runtime, or outside of all of them what `UNSTUCK_DEBUG` says.
 ///
 /// An empty `UNSTUCK_DEBUG` and `0` mean off, everything else means on. The environment is read once.
 ///
 /// ```
-/// unstuck::debug::set_enabled(Some(true));
-/// assert!(unstuck::debug::enabled());
+/// let quiet = unstuck::Runtime::builder().debug(false).build().unwrap();
+/// let loud = unstuck::Runtime::builder().debug(true).build().unwrap();
+/// assert!(loud.block_on(async { unstuck::debug::enabled() }));
+/// assert!(!quiet.block_on(async { unstuck::debug::enabled() }));
 /// ```
+#[must_use]
 pub fn enabled() -> bool {
-    // Relaxed: the switch carries no data, a report a moment early or late harms nobody.
-    match OVERRIDE.load(Ordering::Relaxed) {
-        ON => true,
-        OFF => false,
-        _ => in_environment(),
-    }
-}
-
-/// Switches debug mode on or off for the whole process; `None` goes back to what the environment says.
-pub fn set_enabled(on: Option<bool>) {
-    let value = match on {
-        None => UNSET,
-        Some(false) => OFF,
-        Some(true) => ON,
-    };
-    // Relaxed: see `enabled`.
-    OVERRIDE.store(value, Ordering::Relaxed);
+    stack::debugs().unwrap_or_else(in_environment)
 }
 
 /// Who awaits whom at this moment, in this thread's runtime: asyncio's `print_call_graph`, of all tasks.
@@ -124,24 +104,10 @@ pub fn info(task: &TaskRef) -> TaskInfo {
     unstuck_core::inspect::info(task, Instant::now().on_time_line())
 }
 
-fn in_environment() -> bool {
+/// What a runtime does that was not told.
+pub(crate) fn in_environment() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| {
         std::env::var_os("UNSTUCK_DEBUG").is_some_and(|value| !value.is_empty() && value != "0")
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_program_says_beats_the_environment() {
-        set_enabled(Some(true));
-        assert!(enabled());
-        set_enabled(Some(false));
-        assert!(!enabled());
-        set_enabled(None);
-        assert_eq!(enabled(), in_environment());
-    }
 }

@@ -1,12 +1,14 @@
 //! How a runtime is set up.
 
+mod stalls;
+
 use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use unstuck_blocking::Overflow;
-use unstuck_core::guard::{GuardConfig, Sink, StallPolicy, StallReport};
+use unstuck_core::guard::{GuardConfig, StallPolicy};
 use unstuck_core::{Config, Failure, FailureSink, Hook, LocalLoop, Scheduler};
 
 use super::event_loop::EventLoop;
@@ -14,7 +16,6 @@ use super::failures::Failures;
 use super::on_exit::Exit;
 use super::stack::{self, EnterGuard, Stack};
 use super::{Handle, Runtime};
-use crate::debug::serve;
 use crate::guard::alarm::Alarm;
 
 /// Sets up a [`Runtime`] or an [`EventLoop`].
@@ -44,6 +45,7 @@ pub struct Builder {
     /// Made with the runtime, if it shall panic for a stall.
     pub(super) alarm: Option<Arc<Alarm>>,
     slow_step: Duration,
+    debug: Option<bool>,
     pub(super) introspection: bool,
     pub(super) inspect: Option<bool>,
     on_start: Option<Hook>,
@@ -75,6 +77,7 @@ impl Builder {
             policy: None,
             alarm: None,
             slow_step: SLOW_STEP,
+            debug: None,
             introspection: false,
             inspect: None,
             on_start: None,
@@ -178,78 +181,6 @@ impl Builder {
         self
     }
 
-    /// What happens when a poll does not come back: [`StallPolicy::Rescue`] unless set.
-    ///
-    /// A single-threaded loop is watched when this is set to anything but [`Off`](StallPolicy::Off), when
-    /// [`on_stall`](Self::on_stall) is set, and in [debug mode](crate::debug). It cannot be rescued: its
-    /// [slow steps](Self::slow_step) are only reported.
-    ///
-    /// With [`Panic`](StallPolicy::Panic) the caller of `block_on` or `run` panics with the report, while the poll is still stuck:
-    /// for tests, as `#[unstuck::test(no_stalls)]`, which also watches the main future.
-    ///
-    /// On a [paused](Self::start_paused) clock the guard is off: it measures real time.
-    #[must_use]
-    pub fn stall_guard(mut self, policy: StallPolicy) -> Self {
-        self.policy = Some(policy);
-        self
-    }
-
-    /// How long one step of a *single-threaded loop* may take before it is reported, if the loop is
-    /// [watched](Self::stall_guard): asyncio's `slow_callback_duration`. 100 ms unless set.
-    ///
-    /// The report comes while the step lasts, late by up to a tenth of this (and by a millisecond at least): a step that
-    /// ends within that time may go unreported, and one that was quicker never is.
-    #[must_use]
-    pub fn slow_step(mut self, time: Duration) -> Self {
-        self.slow_step = time.max(Duration::from_millis(1));
-        self
-    }
-
-    /// How long a poll may block before what waits behind it is served by another thread; a poll that computes may take
-    /// half as long again. 5 ms unless set, 1 ms at least.
-    #[must_use]
-    pub fn stall_threshold(mut self, time: Duration) -> Self {
-        self.guard.threshold = time.max(Duration::from_millis(1));
-        self
-    }
-
-    /// The most threads that the guard may add for workers that are stuck. Four per worker, at most 64, unless set.
-    #[must_use]
-    pub fn max_rescue_threads(mut self, count: usize) -> Self {
-        self.guard.max_rescue = Some(count);
-        self
-    }
-
-    /// How long a thread that the guard added stays when it is not needed any more. 10 s unless set.
-    #[must_use]
-    pub fn rescue_keep_alive(mut self, time: Duration) -> Self {
-        self.guard.keep_alive = time;
-        self
-    }
-
-    /// Whether a report shows where the stuck thread is: true unless set, and the feature `backtrace` (on by default)
-    /// brings it.
-    ///
-    /// The thread is asked by one signal for each stall that is reported, SIGURG, and only if the program has no handler of its own
-    /// for that. The signal is not seen by most calls; but `poll`, `epoll_wait`, `nanosleep` and some others give `EINTR`. std's
-    /// functions try again then, as all code should. If some C library of yours does not, switch this off: reports still name
-    /// the task, its place and the system call. Linux on x86-64 and aarch64 only; elsewhere the report says so.
-    #[must_use]
-    pub fn stall_backtrace(mut self, on: bool) -> Self {
-        self.guard.backtrace = on;
-        self
-    }
-
-    /// Called with each [report](StallReport) of a stall, on a thread of its own: at 10 ms, 40 ms, 160 ms … of a stall
-    /// (on a single-threaded loop at 1, 4, 16 … times [`slow_step`](Self::slow_step)), and no more than 30 a minute. A panic in it is said on stderr and survived.
-    ///
-    /// Unless set, reports go to stderr in [debug mode](crate::debug) and are only counted otherwise.
-    #[must_use]
-    pub fn on_stall(mut self, f: impl Fn(&StallReport) + Send + Sync + 'static) -> Self {
-        self.guard.on_stall = Some(Arc::new(f));
-        self
-    }
-
     /// Called with each [`Failure`] that nobody would see otherwise: asyncio's exception handler.
     ///
     /// That is a task that panicked and whose handle is gone before anybody looked at its result, a plain function that
@@ -275,13 +206,6 @@ impl Builder {
     #[must_use]
     pub fn exception_handler(mut self, f: impl Fn(&Failure) + Send + Sync + 'static) -> Self {
         self.exception_handler = Some(Arc::new(f));
-        self
-    }
-
-    /// Switches [debug mode](crate::debug) on or off. It beats the environment, and holds for the whole process.
-    #[must_use]
-    pub fn debug(self, on: bool) -> Self {
-        crate::debug::set_enabled(Some(on));
         self
     }
 
@@ -365,44 +289,6 @@ impl Builder {
         self.look();
         let inspected = self.listen(&handle)?;
         Ok(EventLoop::from_parts(core, handle, inspected))
-    }
-
-    fn guard(&self) -> GuardConfig {
-        let policy = self.policy.unwrap_or(StallPolicy::Rescue);
-        GuardConfig {
-            policy: if self.start_paused { StallPolicy::Off } else { policy },
-            on_stall: self.sink(),
-            ..self.guard.clone()
-        }
-    }
-
-    /// Is it wanted, and is there a net under it? (In a single-threaded loop there never is; the stack knows that.)
-    pub(super) fn is_adaptive(&self) -> bool {
-        let guard = self.guard();
-        self.adaptive_offload && guard.policy == StallPolicy::Rescue && guard.max_rescue != Some(0)
-    }
-
-    fn set_alarm(&mut self) {
-        let wanted = self.policy == Some(StallPolicy::Panic) && !self.start_paused;
-        self.alarm = wanted.then(Arc::default);
-    }
-
-    /// Does anybody want to know of slow steps of a single-threaded loop?
-    fn watches_steps(&self) -> bool {
-        let wanted = match self.policy {
-            Some(policy) => policy != StallPolicy::Off,
-            None => self.guard.on_stall.is_some() || crate::debug::enabled() || self.is_inspected(),
-        };
-        wanted && !self.start_paused
-    }
-
-    /// Where reports go.
-    fn sink(&self) -> Option<Sink> {
-        let told = self.guard.on_stall.clone();
-        let told = told.or_else(|| crate::debug::enabled().then(unstuck_core::guard::to_stderr));
-        let told = told.or_else(crate::guard::events::default_sink);
-        let told = self.alarm.as_ref().map(|alarm| alarm.sink(told.clone())).or(told);
-        if self.is_inspected() { Some(serve::remembering(told)) } else { told }
     }
 
     fn check(&self) -> io::Result<()> {

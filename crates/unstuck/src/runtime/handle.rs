@@ -246,6 +246,21 @@ impl Handle {
         self.0.core.inspect(self.now().on_time_line())
     }
 
+    /// Is this runtime in [debug mode](crate::debug)? asyncio's `loop.get_debug()`.
+    #[must_use]
+    pub fn is_debug(&self) -> bool {
+        self.0.debugs()
+    }
+
+    /// Switches [debug mode](crate::debug) on or off: asyncio's `loop.set_debug()`.
+    ///
+    /// From then on coroutines that were never awaited are reported, or not. Where stall reports go, and whether a
+    /// single-threaded loop is watched for slow steps, was decided when the runtime was built
+    /// ([`Builder::debug`](crate::Builder::debug)).
+    pub fn set_debug(&self, on: bool) {
+        self.0.set_debug(on);
+    }
+
     /// Who awaits whom at this moment. See [`debug::graph`](crate::debug::graph).
     #[must_use]
     pub fn graph(&self) -> Graph {

@@ -13,7 +13,7 @@ impl Builder {
 
     /// Has notes taken, if somebody wants to see them.
     pub(super) fn look(&self) {
-        if self.introspection || self.is_inspected() || crate::debug::enabled() {
+        if self.introspection || self.is_inspected() || self.is_debug() {
             unstuck_core::inspect::switch_on();
         }
     }

@@ -8,6 +8,8 @@
 use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, OnceLock, Weak};
+// Not `unstuck_core::sync`: a switch that nobody waits for.
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use unstuck_blocking::{Shutdown, ShutdownReport, ThreadPool};
@@ -39,6 +41,8 @@ pub(crate) struct Stack {
     /// Calls whose time had passed when they were asked for.
     pub(crate) overdue: Overdue,
     pub(crate) exit: Exit,
+    /// Debug mode.
+    pub(crate) debug: AtomicBool,
 }
 
 /// Threads for calls of the runtime's own (names, files) when users' calls fill the pool. A resolver that does not answer
@@ -108,6 +112,7 @@ impl Stack {
             failures,
             overdue: Overdue::default(),
             exit: builder.exit,
+            debug: AtomicBool::new(builder.is_debug()),
         });
         let _ = myself.set(Arc::downgrade(&stack));
         Ok(Handle::new(stack))
@@ -117,6 +122,14 @@ impl Stack {
     pub(crate) fn held(&self, options: Options) -> Options {
         let clock = self.time.clock();
         if clock.is_paused() { options.keep(Arc::new(clock.hold())) } else { options }
+    }
+
+    pub(crate) fn debugs(&self) -> bool {
+        self.debug.load(Ordering::Relaxed) // a switch: a report a moment early or late harms nobody
+    }
+
+    pub(crate) fn set_debug(&self, on: bool) {
+        self.debug.store(on, Ordering::Relaxed); // as above
     }
 
     /// Panics with a stall's report that nobody has been told of, if the runtime shall.
@@ -157,6 +170,13 @@ pub(crate) fn current() -> Option<Handle> {
 /// Gives `f` the runtime of this thread without counting a reference.
 pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Handle>) -> R) -> R {
     CURRENT.with(|current| f(current.borrow().as_ref()))
+}
+
+/// Is the runtime that this thread has entered in debug mode? None if there is no such runtime.
+pub(crate) fn debugs() -> Option<bool> {
+    // Destructors ask, also at the end of a thread.
+    let asked = CURRENT.try_with(|current| current.borrow().as_ref().map(|handle| handle.stack().debugs()));
+    asked.ok().flatten()
 }
 
 /// Makes a runtime this thread's own, as long as it lives.

@@ -51,7 +51,6 @@ fn main_runs_its_body_on_the_runtime_that_was_asked_for_and_returns_what_it_retu
     assert_eq!(answer::with_workers(), 3);
     assert!(answer::fails().unwrap_err().to_string().contains("invalid digit"));
     assert_eq!(answer::returns_early().unwrap(), 42);
-    unstuck::debug::set_enabled(None);
 }
 
 #[unstuck::test]

@@ -120,3 +120,53 @@ fn the_argument_beats_the_environment_and_a_paused_clock_beats_both() {
         assert!(output.status.success(), "{}", text(&output));
     }
 }
+
+#[unstuck::coroutine]
+async fn forgotten_where_debug_mode_is_on() {}
+
+#[unstuck::coroutine]
+async fn forgotten_where_it_is_off() {}
+
+#[test]
+fn of_two_runtimes_side_by_side_only_the_one_in_debug_mode_reports() {
+    let Some(output) = in_child(&["env", "UNSTUCK_DEBUG="], || {
+        // Built first, so that what is built later would change it.
+        let off = Runtime::builder().debug(false).worker_threads(1).build().unwrap();
+        let on = Runtime::builder().debug(true).worker_threads(1).build().unwrap();
+        let untold = Runtime::builder().worker_threads(1).build().unwrap();
+        for (runtime, name) in [(&off, "quiet"), (&on, "loud"), (&untold, "untold")] {
+            let forget = async move {
+                if name == "loud" {
+                    drop(forgotten_where_debug_mode_is_on());
+                } else {
+                    drop(forgotten_where_it_is_off());
+                }
+                std::thread::sleep(LONG / 2); // reported after 10 ms
+            };
+            let entered = runtime.enter();
+            let task = task::Builder::new().name(name).spawn(forget);
+            drop(entered);
+            runtime.block_on(task).unwrap();
+        }
+        for (debug, name) in [(false, "quiet step"), (true, "loud step")] {
+            let event_loop = Runtime::builder().debug(debug).build_single().unwrap();
+            event_loop.run_until_complete(async {
+                let slow = task::Builder::new().name(name).spawn(async { std::thread::sleep(LONG / 2) });
+                slow.await.unwrap();
+            });
+            event_loop.close();
+        }
+    }) else {
+        return;
+    };
+    let text = text(&output);
+    assert!(output.status.success(), "{text}");
+    for said in
+        ["'loud' (from ", "'loud step' (from ", "'forgotten_where_debug_mode_is_on' was never awaited"]
+    {
+        assert!(text.contains(said), "{said:?} is not in\n{text}");
+    }
+    for unsaid in ["'quiet", "'untold'", "forgotten_where_it_is_off"] {
+        assert!(!text.contains(unsaid), "{unsaid:?} is in\n{text}");
+    }
+}

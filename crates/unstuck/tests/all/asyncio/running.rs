@@ -214,9 +214,18 @@ fn the_argument_beats_the_environment_and_the_environment_beats_off() {
         let Some(output) = in_child(&["env", &setting], || {
             let expected = std::env::var("UNSTUCK_DEBUG").unwrap() == "1";
             assert_eq!(unstuck::debug::enabled(), expected);
+            let built = |builder: unstuck::Builder| builder.worker_threads(1).build().unwrap();
+            let untold = built(Runtime::builder());
             for on in [true, false] {
-                drop(Runtime::builder().worker_threads(1).debug(on).build().unwrap());
-                assert_eq!(unstuck::debug::enabled(), on);
+                let told = built(Runtime::builder().debug(on));
+                assert_eq!(told.block_on(async { unstuck::debug::enabled() }), on);
+                assert_eq!(told.handle().is_debug(), on);
+                // Nobody else is meant.
+                assert_eq!(
+                    untold.block_on(untold.spawn(async { unstuck::debug::enabled() })).unwrap(),
+                    expected
+                );
+                assert_eq!(unstuck::debug::enabled(), expected);
             }
         }) else {
             return;
