@@ -205,7 +205,8 @@ fn storm() -> Table {
 /// Nothing to do, in a fresh process for each runtime, all at the same time.
 fn idle() -> Table {
     let title = format!("A runtime with nothing to do, for {} s, in a fresh process", IDLE.as_secs());
-    let mut table = Table::new(title, &["runtime", "threads", "wake-ups of all threads", "time they ran"]);
+    let mut table =
+        Table::new(title, &["runtime", "threads", "context switches of all threads", "time they ran"]);
     let names = [Unstuck::NAME, GUARD_OFF, Tokio::NAME, Smol::NAME];
     let seen = thread::scope(|scope| {
         names
@@ -224,38 +225,58 @@ fn idle() -> Table {
     table
 }
 
-/// Rounds in [`guard`].
-const PAIRS: usize = 101;
+/// Times that [`guard`] starts its three runtimes anew, and rounds that it plays with each three.
+const SETS: usize = 24;
+const ROUNDS: usize = 7;
 
 /// What the guard costs when nothing sticks: three runtimes in one process, with it, without it, and without it again.
+///
+/// Two runtimes that are set up alike differ by 2 % and more for as long as they live: where the allocator put their threads' heaps,
+/// which of them came first. So each set of rounds has three new ones, made in another order.
 fn guard() -> Table {
-    let title =
-        format!("The guard's own cost: medians of {PAIRS} interleaved rounds, {} workers each", workers());
+    let title = format!(
+        "The guard's own cost: medians of {SETS} sets of new runtimes, {ROUNDS} interleaved rounds each, {} workers each",
+        workers()
+    );
     let columns = ["workload", "guard on", "guard off", "on/off", "bar", "off/off (noise)"];
     let mut table = Table::new(title, &columns);
-    let start = |policy| Unstuck::start_with(workers(), |it| it.stall_guard(policy));
-    let all = [start(StallPolicy::Rescue), start(StallPolicy::Off), start(StallPolicy::Off)];
-    cost::<wake::YieldAlone>(&mut table, &all);
-    cost::<wake::Yield>(&mut table, &all);
-    cost::<spawn::JoinManyInTask>(&mut table, &all);
+    cost::<wake::YieldAlone>(&mut table);
+    cost::<wake::Yield>(&mut table);
+    cost::<spawn::JoinManyInTask>(&mut table);
     table
 }
 
-/// On, off and off again, taking turns at who goes first; the medians of times and of the ratios in each round.
-fn cost<W: Workload>(table: &mut Table, all: &[Unstuck; 3]) {
+/// On, off and off again.
+const POLICIES: [StallPolicy; 3] = [StallPolicy::Rescue, StallPolicy::Off, StallPolicy::Off];
+
+/// They take turns at who is made first, and at who goes first; the medians of times and of the ratios.
+fn cost<W: Workload>(table: &mut Table) {
     const ROUND: Duration = Duration::from_millis(10);
-    W::measure(&all[0], 1);
-    let repeats = (ROUND.as_nanos() / W::measure(&all[1], 1).as_nanos().max(1)).clamp(1, 1_000) as u64;
     let (mut times, mut ratios) = ([const { Vec::new() }; 3], [const { Vec::new() }; 2]);
-    for round in 0..PAIRS {
-        let mut now = [0.0; 3];
+    for set in 0..SETS {
+        let mut all = [const { None }; 3];
         for turn in 0..3 {
-            let who = (round + turn) % 3;
-            now[who] = W::measure(&all[who], repeats).as_secs_f64() / (repeats * W::OPS) as f64;
-            times[who].push(now[who]);
+            let who = (set + turn) % 3;
+            all[who] = Some(Unstuck::start_with(workers(), |it| it.stall_guard(POLICIES[who])));
         }
-        ratios[0].push(now[0] / now[1]);
-        ratios[1].push(now[2] / now[1]);
+        let all = all.map(|it| it.expect("each had its turn"));
+        // Once to warm up; the last one's time says how often a round repeats it.
+        let [.., once] = all.each_ref().map(|it| W::measure(it, 1) + W::measure(it, 1));
+        let repeats = (2 * ROUND.as_nanos() / once.as_nanos().max(1)).clamp(1, 1_000) as u64;
+        let mut here = [const { Vec::new() }; 2];
+        for round in 0..ROUNDS {
+            let mut now = [0.0; 3];
+            for turn in 0..3 {
+                let who = (set + round + turn) % 3;
+                now[who] = W::measure(&all[who], repeats).as_secs_f64() / (repeats * W::OPS) as f64;
+                times[who].push(now[who]);
+            }
+            here[0].push(now[0] / now[1]);
+            here[1].push(now[2] / now[1]);
+        }
+        for (ratios, here) in ratios.iter_mut().zip(here) {
+            ratios.push(median(here));
+        }
     }
     let [on, off, _] = times.map(|times| short(median(times)));
     let [on_off, noise] = ratios.map(|ratios| format!("{:.3}", median(ratios)));

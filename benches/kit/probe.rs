@@ -23,7 +23,7 @@ const QUESTION: &str = "UNSTUCK_BENCHES_QUESTION";
 pub const PENDING: usize = 1_000_000;
 
 /// How long [`idle`] watches.
-pub const IDLE: Duration = Duration::from_secs(3);
+pub const IDLE: Duration = Duration::from_secs(10);
 
 /// How long each poll of [`storm`] blocks.
 pub const BLOCKED: Duration = Duration::from_millis(20);

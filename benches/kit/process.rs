@@ -18,7 +18,7 @@ pub fn threads() -> Option<u64> {
 /// What threads have done since they began.
 #[derive(Clone, Copy, Debug)]
 pub struct Activity {
-    /// How often they went to sleep, which is how often they were woken.
+    /// How often they got a processor: each time they had gone to sleep, and each time somebody else had pushed them off.
     pub wake_ups: u64,
     /// How long they had a processor.
     pub ran: Duration,
@@ -44,7 +44,10 @@ pub fn others() -> Option<Activity> {
 fn activity(thread: &Path) -> Option<Activity> {
     let times = fs::read_to_string(thread.join("schedstat")).ok()?;
     let ran = Duration::from_nanos(times.split(' ').next()?.parse().ok()?);
-    Some(Activity { wake_ups: field(&thread.join("status"), "voluntary_ctxt_switches:")?, ran })
+    let status = thread.join("status");
+    let switches =
+        field(&status, "voluntary_ctxt_switches:")? + field(&status, "nonvoluntary_ctxt_switches:")?;
+    Some(Activity { wake_ups: switches, ran })
 }
 
 fn field(file: &Path, name: &str) -> Option<u64> {
