@@ -25,7 +25,7 @@ use crate::block_on::{refuse_inside, uncancelled};
 use crate::context;
 use crate::driver::{Driver, Park, Unpark};
 use crate::failure::FailureSink;
-use crate::guard::{Behind, GuardConfig, Lookout, NO_TASK, Reason};
+use crate::guard::{Behind, GuardConfig, Lookout, NO_TASK, Reason, Told};
 use crate::handle::Handle;
 use crate::job::contain;
 use crate::metrics::Statistics;
@@ -96,21 +96,21 @@ impl LocalLoop {
         }
     }
 
-    /// Watches the loop from a thread of its own, as long as it lives: a step that takes longer than
-    /// `config`'s threshold is told to its sink while it lasts, and counted.
+    /// Watches the loop from a thread of its own: a step that takes longer than `config`'s threshold is told to its sink while it
+    /// lasts, and counted.
     ///
-    /// Only told: the tasks of a single-threaded loop cannot move to another thread. A step costs two stores and a fence
-    /// more.
+    /// Only told: its tasks cannot move to another thread. A step costs two stores and a fence more.
     ///
     /// # Errors
     /// The system's, when the thread cannot be made.
     pub fn watch(&mut self, name: &str, config: &GuardConfig) -> io::Result<()> {
         let shared = self.shared.clone();
         let tell = Box::new(move |task: Option<u64>| {
-            let name = task.and_then(|task| shared.registry.find(task)).map(|task| task.name());
-            let here = shared.behind.load(Ordering::Relaxed); // for display
-            let tasks = here + shared.remote.lock().len();
-            (name, Behind { tasks, timers_waited: true })
+            let task = task.and_then(|task| shared.registry.find(task));
+            let tasks = shared.behind.load(Ordering::Relaxed) + shared.remote.lock().len(); // for display
+            let behind = Behind { tasks, timers_waited: true };
+            let slow_step = task.as_ref().and_then(TaskRef::slow_step);
+            Told { name: task.map(|it| it.name()), slow_step, behind }
         });
         self.lookout = Some(Lookout::telling(name, config, Reason::SingleThreaded, tell)?);
         Ok(())

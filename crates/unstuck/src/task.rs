@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use unstuck_core::guard::Budgeted;
 pub use unstuck_core::{Task, TaskId, TaskRef};
@@ -110,6 +111,7 @@ pub fn all_tasks() -> Vec<TaskRef> {
 pub struct Builder {
     name: Option<Arc<str>>,
     eager: bool,
+    slow_step: Option<Duration>,
 }
 
 impl Builder {
@@ -143,6 +145,26 @@ impl Builder {
         self
     }
 
+    /// How long one step of this task may take before it is reported, whatever the runtime's rule is (10 ms on a worker,
+    /// [`slow_step`](crate::Builder::slow_step) on a single-threaded loop): asyncio's `slow_callback_duration`, for one task.
+    ///
+    /// Longer, for a task that is known to compute for a while; shorter, for one that others wait for. Only reports go by it: on a
+    /// worker what waits behind the step is rescued and counted as ever. A step is looked at every tenth of the loop's `slow_step`,
+    /// or every half of the guard's threshold, so it is reported that much later. `Duration::MAX` is never.
+    ///
+    /// ```
+    /// # unstuck::run(async {
+    /// let known = unstuck::task::Builder::new().slow_step(std::time::Duration::from_secs(1)).spawn(async { 42 });
+    /// assert_eq!(known.await.unwrap(), 42);
+    /// # });
+    /// ```
+    ///
+    /// A task that is there already: [`TaskRef::set_slow_step`].
+    pub fn slow_step(mut self, time: Duration) -> Self {
+        self.slow_step = Some(time);
+        self
+    }
+
     /// Spawns it. See [`spawn`].
     ///
     /// # Panics
@@ -154,11 +176,12 @@ impl Builder {
         F::Output: Send + 'static,
     {
         let handle = Handle::current();
-        if self.eager {
+        let task = if self.eager {
             handle.stack().core.spawn_eager(self.name, future)
         } else {
             handle.spawn_named(self.name, future)
-        }
+        };
+        with_slow_step(task, self.slow_step)
     }
 
     /// Spawns a future that need not be [`Send`], on the single-threaded loop of this thread. See [`spawn_local`].
@@ -167,6 +190,14 @@ impl Builder {
     /// Panics where no single-threaded loop runs.
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(self, future: F) -> Task<F::Output> {
-        unstuck_core::spawn_local_as(self.name, self.eager, future)
+        with_slow_step(unstuck_core::spawn_local_as(self.name, self.eager, future), self.slow_step)
     }
+}
+
+/// The task has been queued, and may run already: the monitor asks when a step has lasted for a tick or two.
+fn with_slow_step<T>(task: Task<T>, time: Option<Duration>) -> Task<T> {
+    if let Some(time) = time {
+        task.watch().set_slow_step(time);
+    }
+    task
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::{
     Address, AskForStack, Asked, Beat, Behind, Class, Guard, GuardConfig, Look, LookAtCrowd, Monitor, Place,
-    Reason, Replacement, Sight, StallPolicy, StallReport, ThreadProbe, Watched,
+    Reason, Replacement, Sight, StallPolicy, StallReport, ThreadProbe, Watched, is_anybody_special,
 };
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread;
@@ -28,8 +28,17 @@ use crate::task::TaskId;
 /// Ticks of the monitor while a poll may last.
 const TICKS: u32 = 10;
 
-/// What a report says beside what the thread tells: the task's name, and what waits behind it.
-pub(crate) type Tell = Box<dyn Fn(Option<u64>) -> (Option<Arc<str>>, Behind) + Send + Sync>;
+/// What is known of a task beside what its thread tells.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) name: Option<Arc<str>>,
+    /// How long a step may take, if that was set for this very task.
+    pub(crate) slow_step: Option<Duration>,
+    pub(crate) behind: Behind,
+}
+
+/// Tells of the task with this number, or of a future that is none.
+pub(crate) type Tell = Box<dyn Fn(Option<u64>) -> Told + Send + Sync>;
 
 /// The number that stands for a future that is no task.
 pub(crate) const NO_TASK: u64 = 0;
@@ -60,7 +69,7 @@ impl Lookout {
     /// # Errors
     /// The system's, when the monitor's thread cannot be made.
     pub fn new(name: &str, config: &GuardConfig) -> io::Result<Self> {
-        let tell = Box::new(|_| (None, Behind::default()));
+        let tell = Box::new(|_| Told::default());
         Self::telling(name, config, Reason::NothingWaited, tell)
     }
 
@@ -151,6 +160,10 @@ impl Watched for Arc<Seen> {
         self.probe?.look()
     }
 
+    fn slow_step(&self, task: u64) -> Option<Duration> {
+        if is_anybody_special() { (self.tell)(Some(task)).slow_step } else { None }
+    }
+
     fn helpless(&self) -> Option<Reason> {
         Some(self.helpless)
     }
@@ -167,7 +180,7 @@ impl Watched for Arc<Seen> {
         let mut report = StallReport::new(Class::Unknown, Duration::ZERO);
         let task = (sight.task != NO_TASK).then_some(sight.task);
         report.task = task.map(TaskId::new);
-        (report.name, report.behind) = (self.tell)(task);
+        Told { name: report.name, behind: report.behind, .. } = (self.tell)(task);
         report.place = Some(sight.place);
         report.worker = self.thread.clone();
         report.call = self.probe.and_then(ThreadProbe::doing);

@@ -12,6 +12,7 @@ mod models;
 mod monitor;
 mod probe;
 mod report;
+mod special;
 mod stack;
 #[cfg(all(test, not(any(unstuck_loom, unstuck_shuttle))))]
 mod tests;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 pub(crate) use beat::{Beat, Sight};
 pub(crate) use duty::Duty;
-pub(crate) use lookout::NO_TASK;
+pub(crate) use lookout::{NO_TASK, Told};
 pub(crate) use monitor::{AskForStack, LookAtCrowd, Monitor, Place, Replacement, Watched};
 pub(crate) use probe::{Look, ThreadProbe};
 
@@ -32,6 +33,7 @@ pub use checkpoint::{Checkpoint, checkpoint};
 pub use lookout::Lookout;
 pub use probe::{Call, Class};
 pub use report::{Action, Behind, Helper, Reason, StallReport};
+pub(crate) use special::{is_anybody_special, somebody_is_special};
 pub use stack::Backtrace;
 pub(crate) use stack::{Address, Asked};
 

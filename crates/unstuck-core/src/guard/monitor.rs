@@ -42,6 +42,10 @@ pub(crate) trait Watched {
     fn look(&self, seat: usize) -> Option<Look>;
     /// Asks a poll that has lasted for a tick to let others have a turn, where it can be asked.
     fn hurry(&self, _seat: usize, _epoch: u64) {}
+    /// How long one step of this task may take before it is reported, if that is its own affair.
+    fn slow_step(&self, _task: u64) -> Option<Duration> {
+        None
+    }
     /// Why nothing can be done for what waits behind a stuck poll; none if something can.
     fn helpless(&self) -> Option<Reason> {
         None
@@ -134,7 +138,10 @@ struct Stall {
     counted: bool,
     replaced: bool,
     behind: Behind,
-    reports: Schedule,
+    /// The time that was set for this very task.
+    own: Option<Duration>,
+    /// When reports are due; known from the second tick on.
+    reports: Option<Schedule>,
     /// Where its thread was when it was asked. Once for each stall: the signal may disturb what it is at.
     stack: Arc<OnceLock<Backtrace>>,
 }
@@ -255,24 +262,30 @@ impl<W: Watched> Monitor<W> {
         let stall = match &mut watch.stall {
             Some(stall) if stall.epoch == sight.epoch => stall,
             none => {
-                *none = Some(Stall::new(sight.epoch, self.config.report_after));
+                *none = Some(Stall::new(sight.epoch));
                 return;
             }
         };
         stall.lasted += lived;
+        stall.reports.get_or_insert_with(|| {
+            stall.own = self.watched.slow_step(sight.task);
+            Schedule::new(stall.own.unwrap_or(self.config.report_after))
+        });
+        let helpless = self.watched.helpless().is_some();
+        let threshold = stall.threshold(&self.config, helpless);
         let looked = self.watched.look(seat);
         let Some((first, at)) = stall.first else {
             // The second tick that finds it here: from now on we want to know what its thread does.
             self.watched.hurry(seat, sight.epoch);
             stall.first = looked.map(|look| (look, stall.lasted));
-            if looked.is_none() && stall.lasted >= self.config.threshold {
+            if looked.is_none() && stall.lasted >= threshold {
                 self.stuck(seat, sight, now); // the system does not say: it stays Unknown
             }
             return;
         };
         let ran = looked.map_or(Duration::ZERO, |look| look.ran_since(&first));
         stall.lasted = stall.lasted.max(at + ran); // a monitor that is late misses ticks; the kernel does not
-        if stall.lasted >= self.config.threshold {
+        if stall.lasted >= threshold {
             let wall = stall.lasted - at;
             stall.class = looked.map_or(Class::Unknown, |look| classify(&first, &look, wall));
             if stall.class == Class::Descheduled && ran >= self.config.report_after + TICK {
@@ -287,11 +300,12 @@ impl<W: Watched> Monitor<W> {
     fn stuck(&mut self, seat: usize, sight: Sight, now: Instant) {
         let Some(stall) = &mut self.watches[seat].stall else { return };
         let helpless = self.watched.helpless();
+        let threshold = stall.threshold(&self.config, helpless.is_some());
         let patience = match stall.class {
-            Class::Blocked => self.config.threshold,
-            Class::CpuBound if helpless.is_some() => self.config.threshold, // no thread comes of it
-            Class::Descheduled => self.config.threshold * 2,
-            _ => self.config.threshold * 3 / 2,
+            Class::Blocked => threshold,
+            Class::CpuBound if helpless.is_some() => threshold, // no thread comes of it
+            Class::Descheduled => threshold.saturating_mul(2),
+            _ => threshold.saturating_mul(3) / 2,
         };
         if stall.lasted < patience {
             return;
@@ -323,7 +337,8 @@ impl<W: Watched> Monitor<W> {
             None => Action::OnlyReported(Reason::TurnedOff),
         };
         let Some(reporter) = &mut self.reporter else { return };
-        if !blameless && !stall.unsure && stall.reports.is_due(stall.lasted) {
+        let is_due = |stall: &mut Stall| stall.reports.as_mut().is_some_and(|it| it.is_due(stall.lasted));
+        if !blameless && !stall.unsure && is_due(stall) {
             let mut report = self.watched.describe(seat, sight);
             report.class = stall.class;
             report.lasted = stall.lasted;
@@ -398,7 +413,12 @@ impl Stall {
         matches!(self.class, Class::CpuBound | Class::Descheduled)
     }
 
-    fn new(epoch: u64, report_after: Duration) -> Self {
+    /// When it is stuck: where nothing can be done but to tell, that is when it is to be told.
+    fn threshold(&self, config: &GuardConfig, helpless: bool) -> Duration {
+        self.own.filter(|_| helpless).unwrap_or(config.threshold)
+    }
+
+    fn new(epoch: u64) -> Self {
         Self {
             epoch,
             lasted: Duration::ZERO,
@@ -408,7 +428,8 @@ impl Stall {
             counted: false,
             replaced: false,
             behind: Behind::default(),
-            reports: Schedule::new(report_after),
+            own: None,
+            reports: None,
             stack: Arc::default(),
         }
     }

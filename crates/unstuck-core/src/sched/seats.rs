@@ -8,7 +8,7 @@ use super::{Config, Hook, Remote, Shared, Worker};
 use crate::context;
 use crate::guard::{
     Address, AskForStack, Asked, Class, Guard, Look, LookAtCrowd, Monitor, Place, Replacement, Sight,
-    StallPolicy, StallReport, ThreadProbe, Watched,
+    StallPolicy, StallReport, ThreadProbe, Watched, is_anybody_special,
 };
 use crate::handle::Handle;
 use crate::job::contain;
@@ -140,6 +140,10 @@ impl Watched for Arc<Shared> {
 
     fn hurry(&self, seat: usize, epoch: u64) {
         self.remotes[seat].pulse.beat.hurry(epoch);
+    }
+
+    fn slow_step(&self, task: u64) -> Option<Duration> {
+        if is_anybody_special() { self.registry.find(task)?.slow_step() } else { None }
     }
 
     fn take_from(&self, seat: usize, is_suspect: &dyn Fn(Place) -> bool) -> usize {

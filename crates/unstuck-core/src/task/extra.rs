@@ -7,6 +7,7 @@
 use std::ptr;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use super::TaskRef;
 use super::frames::Frames;
@@ -14,7 +15,7 @@ use super::unseen::Unseen;
 use crate::callbacks::Callbacks;
 use crate::inspect::Notes;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::vars;
 
 /// Null, or a box that belongs to the task.
@@ -33,6 +34,8 @@ pub(super) struct Extra {
     pub(super) callbacks: Mutex<Callbacks<TaskRef>>,
     /// What is noted of it while somebody wants to see.
     notes: Mutex<Option<Box<Notes>>>,
+    /// How long one step of it may take before it is reported, in nanoseconds; 0 is the runtime's own rule.
+    slow_step: AtomicU64,
     frames: Frames,
     /// Who is to be woken when it has ended. Behind WATCHED, too.
     pub(super) watchers: Mutex<Vec<Waker>>,
@@ -79,6 +82,16 @@ impl Drop for Extras {
 impl Extra {
     pub(super) fn frames(&self) -> &Frames {
         &self.frames
+    }
+
+    pub(super) fn slow_step(&self) -> Option<Duration> {
+        let nanos = self.slow_step.load(Ordering::Relaxed); // a setting by itself
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
+    }
+
+    pub(super) fn set_slow_step(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX); // 584 years: never
+        self.slow_step.store(nanos.max(1), Ordering::Relaxed); // as above
     }
 
     pub(super) fn name(&self) -> Option<Arc<str>> {

@@ -8,7 +8,9 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
+use super::extra::Extra;
 #[cfg(doc)]
 use super::frames::catch_cancel;
 use super::header::{Header, discard_outcome, drop_refs, take_outcome};
@@ -16,9 +18,9 @@ use super::join::Joining;
 use super::state::{Cancel, Let};
 use super::waker::submit;
 use crate::error::{JoinError, Origin};
-use crate::inspect;
 use crate::job::contain;
 use crate::{block_on, vars};
+use crate::{guard, inspect};
 
 /// A spawned task. Awaiting it gives its result.
 ///
@@ -304,6 +306,18 @@ impl TaskRef {
     /// Names the task, for reports and errors.
     pub fn set_name(&self, name: impl Into<Arc<str>>) {
         self.header().extra.get_or_make().set_name(name.into());
+    }
+
+    /// One step of the task may take so long before it is reported, whatever the runtime's rule is: asyncio's
+    /// `slow_callback_duration`, for one task. What waits behind the step is rescued as ever.
+    pub fn set_slow_step(&self, time: Duration) {
+        self.header().extra.get_or_make().set_slow_step(time);
+        guard::somebody_is_special();
+    }
+
+    /// What was set for this task by [`set_slow_step`](Self::set_slow_step).
+    pub fn slow_step(&self) -> Option<Duration> {
+        self.header().extra.get().and_then(Extra::slow_step)
     }
 
     /// Gives `f` the task's context variables. It runs no user code.

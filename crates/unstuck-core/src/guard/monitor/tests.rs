@@ -23,6 +23,9 @@ struct Pretended {
     sorted: Cell<usize>,
     /// What its kernel tells of every thread: nothing, unless set.
     look: Cell<Option<Look>>,
+    /// How long a step of any task may take, if that is the task's own affair.
+    slow_step: Cell<Option<Duration>>,
+    helpless: Cell<Option<Reason>>,
 }
 
 impl Pretended {
@@ -38,6 +41,8 @@ impl Pretended {
             answer: Cell::new(Replacement::AtWork),
             sorted: Cell::new(0),
             look: Cell::new(None),
+            slow_step: Cell::new(None),
+            helpless: Cell::new(None),
         }
     }
 
@@ -73,6 +78,13 @@ impl Watched for Pretended {
     }
     fn look(&self, _: usize) -> Option<Look> {
         self.look.get()
+    }
+    fn slow_step(&self, task: u64) -> Option<Duration> {
+        assert_eq!(task, 7);
+        self.slow_step.get()
+    }
+    fn helpless(&self) -> Option<Reason> {
+        self.helpless.get()
     }
     fn take_from(&self, seat: usize, _: &dyn Fn(Place) -> bool) -> usize {
         std::mem::take(&mut self.behind.borrow_mut()[seat])
@@ -231,6 +243,39 @@ fn a_report_says_why_nobody_could_help() {
 }
 
 #[test]
+fn a_task_with_a_time_of_its_own_is_reported_by_that_and_rescued_as_ever() {
+    let watched = Pretended::new(1);
+    watched.polls(0, 1);
+    watched.slow_step.set(Some(20 * TICK));
+    let (mut monitor, told) = monitor(watched, StallPolicy::Rescue);
+    ticks(&mut monitor, 20);
+    assert_eq!((monitor.watched.rescues(), monitor.watched.stalls()), (1, 1));
+    assert!(told.try_recv().is_err(), "19 ticks have seen it");
+    ticks(&mut monitor, 1);
+    assert_eq!(told.recv().unwrap().lasted, 20 * TICK);
+}
+
+#[test]
+fn where_nobody_can_help_a_time_of_its_own_says_what_a_stall_is() {
+    for (own, ticks_until_then) in [(TICK, 1_u32), (20 * TICK, 20)] {
+        let watched = Pretended::new(1);
+        watched.polls(0, 1);
+        watched.slow_step.set(Some(own));
+        watched.helpless.set(Some(Reason::SingleThreaded));
+        watched.ran(0, 0);
+        let (mut monitor, told) = monitor(watched, StallPolicy::Report);
+        ticks(&mut monitor, 1);
+        for tick in 1..=2 * ticks_until_then {
+            assert!(monitor.watched.stalls() == 0 || tick > ticks_until_then, "{own:?}: too early");
+            monitor.watched.ran(2 * u64::from(tick), 0);
+            ticks(&mut monitor, 1);
+        }
+        assert_eq!(monitor.watched.stalls(), 1);
+        assert!(told.recv().unwrap().lasted >= own);
+    }
+}
+
+#[test]
 fn a_thread_that_cannot_be_made_is_asked_for_again_at_the_next_tick() {
     let watched = Pretended::new(1);
     watched.polls(0, 1);
@@ -337,7 +382,7 @@ fn while_everybody_else_sleeps_it_looks_at_a_stuck_poll_ever_more_seldom() {
     let watched = Pretended::new(1);
     watched.sleeps.set(true);
     let (mut monitor, _told) = monitor(watched, StallPolicy::Rescue);
-    monitor.watches[0].stall = Some(Stall::new(1, THRESHOLD));
+    monitor.watches[0].stall = Some(Stall::new(1));
     monitor.idle_ticks = LINGER;
     monitor.tick = Duration::from_micros(1);
     let mut lengths: Vec<u32> = (0..8).map(|_| monitor.pause().unwrap().as_micros() as u32).collect();

@@ -82,6 +82,27 @@ fn how_long_and_where_can_be_set() {
     assert!(event_loop.statistics().stalls > 0);
 }
 
+#[test]
+fn one_task_can_have_a_time_of_its_own() {
+    let (tell, told) = mpsc::channel();
+    let (tell, told) = (Mutex::new(tell), Mutex::new(told));
+    let event_loop = Runtime::builder()
+        .slow_step(Duration::from_millis(5))
+        .on_stall(move |report: &StallReport| drop(tell.lock().unwrap().send(report.clone())))
+        .build_single()
+        .unwrap();
+    event_loop.run_until_complete(async {
+        let patient = task::Builder::new().name("patient").slow_step(Duration::MAX);
+        patient.spawn_local(async { std::thread::sleep(Duration::from_millis(50)) }).await.unwrap();
+        // The step ends when it has been reported.
+        let hasty = task::Builder::new().name("hasty").slow_step(Duration::from_millis(2));
+        let wait = async move { told.lock().unwrap().recv_timeout(PATIENCE).unwrap() };
+        let report = hasty.spawn_local(wait).await.unwrap();
+        assert_eq!(report.name.as_deref(), Some("hasty"));
+        assert!(report.lasted >= Duration::from_millis(2));
+    });
+}
+
 /// Does a loop that is set up like that have a thread that watches it, as long as it lives?
 fn is_watched(set_up: impl FnOnce(Builder) -> Builder) -> bool {
     until_threads_are_gone();
