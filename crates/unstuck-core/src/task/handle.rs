@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::extra::Extra;
 #[cfg(doc)]
 use super::frames::catch_cancel;
-use super::header::{Header, discard_outcome, drop_refs, take_outcome};
+use super::header::{Header, discard_outcome, drop_last_refs, take_outcome};
 use super::join::Joining;
 use super::state::{Cancel, Let};
 use super::waker::submit;
@@ -288,19 +288,19 @@ impl TaskRef {
     /// True while a thread is polling it.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.header().state.is_running()
+        !self.is_done() && self.header().id.is_polled()
     }
 
     /// The task's number, unique in this process.
     #[must_use]
     pub fn id(&self) -> TaskId {
-        TaskId(self.header().id)
+        TaskId(self.header().id.get())
     }
 
     /// The task's name: the one it was given, or `task-` and its number.
     #[must_use]
     pub fn name(&self) -> Arc<str> {
-        self.header().name().unwrap_or_else(|| format!("task-{}", self.header().id).into())
+        self.header().name().unwrap_or_else(|| format!("task-{}", self.header().id.get()).into())
     }
 
     /// Names the task, for reports and errors.
@@ -357,7 +357,7 @@ impl Drop for TaskRef {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: the reference is ours.
-        unsafe { drop_refs(self.0, 1) };
+        unsafe { drop_last_refs(self.0, 1) };
     }
 }
 
@@ -378,7 +378,7 @@ impl fmt::Debug for TaskRef {
             _ => "waiting",
         };
         f.debug_struct("Task")
-            .field("id", &self.header().id)
+            .field("id", &self.header().id.get())
             .field("name", &self.name())
             .field("state", &state)
             .field("spawned_at", &format_args!("{}:{}", self.place().file(), self.place().line()))

@@ -14,6 +14,7 @@ use super::TaskRef;
 use super::extra::{Extra, Extras};
 use super::frames::{self, Frames};
 use super::home::Home;
+use super::numbers::Number;
 use super::registry::Filed;
 use super::state::{Pause, Start, State};
 use super::waker;
@@ -27,7 +28,7 @@ pub(crate) struct Header {
     pub(super) state: State,
     pub(super) vtable: &'static Vtable,
     home: NonNull<dyn Home>,
-    pub(super) id: u64,
+    pub(super) id: Number,
     pub(super) place: &'static Location<'static>,
     /// Its place in the registry (rule 4).
     pub(super) filed: UnsafeCell<Filed>,
@@ -93,7 +94,7 @@ pub(super) fn allocate<F: Future>(
                 }
             },
             home,
-            id,
+            id: Number::new(id),
             place,
             filed: UnsafeCell::new(Filed::NOWHERE),
             waiter: UnsafeCell::new(None),
@@ -175,6 +176,20 @@ pub(super) unsafe fn discard_outcome(header: NonNull<Header>) {
     unsafe { (header.as_ref().vtable.discard)(header) }
 }
 
+/// As [`drop_refs`], for references that are likely to be the last ones.
+///
+/// # Safety
+/// As there.
+#[inline]
+pub(super) unsafe fn drop_last_refs(header: NonNull<Header>, count: usize) {
+    // SAFETY: the references are the caller's, so the header is alive until the step; then nobody else has one.
+    unsafe {
+        if header.as_ref().state.drop_last_refs(count) {
+            (header.as_ref().vtable.free)(header);
+        }
+    }
+}
+
 /// Drops `count` references and frees the task with the last one.
 ///
 /// # Safety
@@ -206,10 +221,7 @@ unsafe fn run<F: Future>(ptr: NonNull<Header>) -> bool {
             Ok(Poll::Pending) => match state.pause(running.has_woken_itself()) {
                 Pause::Parked => return false,
                 Pause::Again => return true,
-                Pause::Cancel if frames::lands(&cell.header, true) => {
-                    state.again();
-                    return true;
-                }
+                Pause::Cancel if frames::lands(&cell.header, true) => return true,
                 Pause::Cancel => cell.drop_future(),
             },
             Ok(Poll::Ready(value)) if running.has_cancelled_itself() => {
@@ -220,10 +232,11 @@ unsafe fn run<F: Future>(ptr: NonNull<Header>) -> bool {
             Err(payload) => Stage::Panicked(payload),
         }
     };
-    // SAFETY: `start` gave us RUNNING and nothing has taken it away.
-    unsafe { cell.finish(outcome) };
-    // SAFETY: the runnable's reference and the registry's are ours: the latter came back from there in `finish`.
-    unsafe { drop_refs(ptr, 2) };
+    // SAFETY: we hold the runnable. Its reference and the registry's are ours: the latter came back in `finish`.
+    unsafe {
+        cell.finish(&outcome);
+        publish::<F>(ptr, outcome);
+    }
     false
 }
 
@@ -232,12 +245,43 @@ unsafe fn run<F: Future>(ptr: NonNull<Header>) -> bool {
 unsafe fn refuse<F: Future>(ptr: NonNull<Header>) {
     // SAFETY: as in `run`.
     let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
-    let _ = cell.header.state.start();
+    let _ = cell.header.state.start(); // there was no poll, nor will there be one
     let _ = cell.drop_future();
-    // SAFETY: `start` gave us RUNNING.
-    unsafe { cell.publish(Stage::Refused) };
     // SAFETY: the runnable's reference is ours, and the one meant for the registry was never given to it.
-    unsafe { drop_refs(ptr, 2) };
+    unsafe { publish::<F>(ptr, Stage::Refused) };
+}
+
+/// Stores the outcome, tells the handle, or drops what nobody will ask for; gives two references up. By pointer: the task
+/// may be gone before this returns.
+///
+/// # Safety
+/// The caller holds the runnable, the future has been dropped, and the two references are the caller's.
+unsafe fn publish<F: Future>(ptr: NonNull<Header>, outcome: Stage<F>) {
+    // SAFETY: as in `run`.
+    let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
+    let cancelled = matches!(outcome, Stage::Cancelled | Stage::Refused);
+    // SAFETY: we hold the runnable (rule 2).
+    cell.stage.with_mut(|stage| unsafe { std::ptr::write(stage, outcome) });
+    let completed = cell.header.state.complete(cancelled);
+    if completed.left {
+        return; // with our references
+    }
+    if !completed.handle {
+        // SAFETY: complete and without a handle: the outcome is ours (rule 2).
+        unsafe { discard::<F>(ptr) };
+    }
+    if completed.waiter {
+        // SAFETY: complete with WAITER set: the field is ours (rule 3).
+        if let Some(waker) = unsafe { cell.header.take_waiter() } {
+            contain("a waker", || waker.wake());
+        }
+    }
+    if completed.watched {
+        // SAFETY: our references keep the header alive; this makes one more.
+        unsafe { TaskRef::to_running(ptr) }.call_done();
+    }
+    // SAFETY: ours, says the caller.
+    unsafe { drop_last_refs(ptr, 2) };
 }
 
 unsafe fn take<F: Future>(ptr: NonNull<Header>, to: *mut ()) {
@@ -291,9 +335,10 @@ impl<F: Future> Cell<F> {
     fn poll(&self) -> Result<Poll<F::Output>, Box<dyn Any + Send>> {
         let waker = waker::borrowed(&self.header);
         let mut cx = Context::from_waker(&waker);
-        catch_unwind(AssertUnwindSafe(|| {
+        self.header.id.begin_poll();
+        let polled = catch_unwind(AssertUnwindSafe(|| {
             self.stage.with_mut(|stage| {
-                // SAFETY: RUNNING is ours, so the stage is (rule 2). The future never moves: the cell is boxed, and
+                // SAFETY: we hold the runnable, so the stage is ours (rule 2). The future never moves: the cell is boxed, and
                 // it leaves the stage only by being dropped in place.
                 match unsafe { &mut *stage } {
                     Stage::Future(future) => {
@@ -307,13 +352,15 @@ impl<F: Future> Cell<F> {
                     _ => unreachable!("a finished task has no runnable"),
                 }
             })
-        }))
+        }));
+        self.header.id.end_poll();
+        polled
     }
 
     /// Drops the future where it lies, as a cancellation does; a panic of its destructor becomes the outcome.
     fn drop_future(&self) -> Stage<F> {
         let dropped = catch_unwind(AssertUnwindSafe(|| {
-            // SAFETY: RUNNING is ours, so the stage is (rule 2).
+            // SAFETY: we hold the runnable, so the stage is ours (rule 2).
             self.stage.with_mut(|stage| unsafe { *stage = Stage::Taken });
         }));
         match dropped {
@@ -322,11 +369,11 @@ impl<F: Future> Cell<F> {
         }
     }
 
-    /// Ends the task: the future is dropped, the task leaves the registry, and then the outcome is published.
+    /// Ends the task: the future is dropped, and the task leaves the registry. Then the outcome may be published.
     ///
     /// # Safety
-    /// RUNNING is the caller's.
-    unsafe fn finish(&self, outcome: Stage<F>) {
+    /// The caller holds the runnable.
+    unsafe fn finish(&self, outcome: &Stage<F>) {
         // After a poll that gave a value or a panic the future is still there; a value outlives a destructor's panic.
         let _ = self.drop_future();
         // SAFETY: the caller runs the task, and only threads of its home do, which keep it alive (rule 1), and
@@ -338,33 +385,6 @@ impl<F: Future> Cell<F> {
         // SAFETY: every task that runs is in its home's registry; we are finishing it.
         if unsafe { home.registry().remove(NonNull::from(&self.header)) } {
             home.drained();
-        }
-        // SAFETY: passed on.
-        unsafe { self.publish(outcome) };
-    }
-
-    /// Stores the outcome, tells the handle, or drops what nobody will ask for.
-    ///
-    /// # Safety
-    /// RUNNING is the caller's, and the future has been dropped.
-    unsafe fn publish(&self, outcome: Stage<F>) {
-        let cancelled = matches!(outcome, Stage::Cancelled | Stage::Refused);
-        // SAFETY: RUNNING is ours (rule 2).
-        self.stage.with_mut(|stage| unsafe { std::ptr::write(stage, outcome) });
-        let completed = self.header.state.complete(cancelled);
-        if !completed.handle {
-            // SAFETY: complete and without a handle: the outcome is ours (rule 2).
-            unsafe { discard::<F>(NonNull::from(&self.header).cast()) };
-        }
-        if completed.waiter {
-            // SAFETY: complete with WAITER set: the field is ours (rule 3).
-            if let Some(waker) = unsafe { self.header.take_waiter() } {
-                contain("a waker", || waker.wake());
-            }
-        }
-        if completed.watched {
-            // SAFETY: the runnable's reference keeps the header alive; this makes one more.
-            unsafe { TaskRef::to_running(NonNull::from(&self.header)) }.call_done();
         }
     }
 }

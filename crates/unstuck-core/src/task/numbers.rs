@@ -1,6 +1,7 @@
 //! Task numbers: unique in the process, and made without a shared counter on the way.
 
 use std::cell::Cell;
+use std::sync::atomic::AtomicU64; // not a protocol, so a model need not see it
 
 use crate::sync::atomic::Ordering;
 use crate::sync::thread_local;
@@ -16,7 +17,6 @@ pub(super) const ID_BLOCK: u64 = 1024;
 /// A number no other task of this process has.
 #[inline]
 pub(super) fn next_id() -> u64 {
-    use std::sync::atomic::AtomicU64; // not a protocol, and a model cannot have it in a static
     static NEXT: AtomicU64 = AtomicU64::new(0);
     IDS.with(|ids| {
         let mut id = ids.get();
@@ -26,4 +26,36 @@ pub(super) fn next_id() -> u64 {
         ids.set(id + 1);
         id + 1
     })
+}
+
+/// A task's number, and in its highest bit whether the task is being polled, for display: not in the task's word, where
+/// each change would be a read-modify-write. Who holds the runnable writes it, everybody reads it.
+pub(super) struct Number(AtomicU64);
+
+/// No number gets there: at a billion tasks a second it would take 292 years.
+const POLLED: u64 = 1 << 63;
+
+impl Number {
+    pub(super) fn new(id: u64) -> Self {
+        Self(AtomicU64::new(id))
+    }
+
+    #[inline]
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed) & !POLLED // the number itself never changes
+    }
+
+    #[inline]
+    pub(super) fn begin_poll(&self) {
+        self.0.store(self.0.load(Ordering::Relaxed) | POLLED, Ordering::Relaxed); // display only, as below
+    }
+
+    #[inline]
+    pub(super) fn end_poll(&self) {
+        self.0.store(self.get(), Ordering::Relaxed);
+    }
+
+    pub(super) fn is_polled(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & POLLED != 0
+    }
 }

@@ -138,7 +138,7 @@ impl Registry {
     pub(super) unsafe fn insert(&self, task: NonNull<Header>) -> bool {
         // SAFETY: the caller holds a reference.
         let header = unsafe { task.as_ref() };
-        let mut shard = self.shard(header.id).lock();
+        let mut shard = self.shard(header.id.get()).lock();
         if shard.closed {
             return false;
         }
@@ -170,7 +170,7 @@ impl Registry {
         let (block, slot, id) = unsafe {
             let header = task.as_ref();
             let filed = header.filed.with(|filed| *filed);
-            (filed.block(), filed.slot(), header.id)
+            (filed.block(), filed.slot(), header.id.get())
         };
         // SAFETY: a block lives as long as one of its slots is filled, and ours is.
         let Block { slots, live, .. } = unsafe { &*block };
@@ -245,7 +245,7 @@ impl Registry {
             // SAFETY: blocks on the list are alive under its lock.
             unsafe { block.as_ref() }.slots.iter()
         });
-        slots.filter_map(look).find(|task| task.header().id == id)
+        slots.filter_map(look).find(|task| task.header().id.get() == id)
     }
 
     pub(crate) fn outsiders(&self) -> &Outsiders {

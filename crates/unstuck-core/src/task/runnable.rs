@@ -58,7 +58,7 @@ impl Runnable {
     pub(crate) fn whose(&self) -> (u64, &'static Location<'static>) {
         // SAFETY: the runnable holds a reference.
         let header = unsafe { self.0.as_ref() };
-        (header.id, header.place)
+        (header.id.get(), header.place)
     }
 
     /// For queues that store pointers.

@@ -1,8 +1,8 @@
 //! One word that says where a task is in its life, and who still holds it.
 //!
 //! ```text
-//!  bit 0 RUNNING     one thread is polling the future, or taking it apart
-//!  bit 1 SCHEDULED   a `Runnable` exists, or a wake arrived while RUNNING
+//!  bit 0 SCHEDULED   a `Runnable` exists: it waits for its turn, or is being run
+//!  bit 1 AGAIN       a wake or more arrived while SCHEDULED
 //!  bit 2 COMPLETE    the future is gone; the outcome is stored (or taken)
 //!  bit 3 HANDLE      a `Task` handle exists: it owns the outcome
 //!  bit 4 WAITER      the handle has left a waker to be called on completion
@@ -12,14 +12,18 @@
 //!  bits 8…           number of references: registry, runnable, handle, each waker
 //! ```
 //!
+//! There is no bit for *is being polled*, because nobody has to do anything else for it: a wake and a cancellation leave a
+//! bit in either case, and the poll looks for it when it starts and when it ends. So an undisturbed start only reads the
+//! word, and so does the end of a poll whose task woke itself: a read-modify-write costs as much as the rest of a yield.
+//!
 //! Every method here is one atomic step with a named outcome; what to do about it is the caller's business. The
 //! life cycle these steps draw, and the rules that make the unsafe code around them sound, are in the README
 //! beside this file.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-const RUNNING: usize = 1;
-const SCHEDULED: usize = 1 << 1;
+const SCHEDULED: usize = 1;
+const AGAIN: usize = 1 << 1;
 const COMPLETE: usize = 1 << 2;
 const HANDLE: usize = 1 << 3;
 const WAITER: usize = 1 << 4;
@@ -77,6 +81,9 @@ pub(crate) struct Completed {
     pub(crate) waiter: bool,
     /// Callbacks wait in the task's extras: whoever completed the task has them called.
     pub(crate) watched: bool,
+    /// Nothing of this was to be done but leave the task to its handle, and the two references of who completed it went
+    /// in the same step: it may be gone.
+    pub(crate) left: bool,
 }
 
 /// What a dropped handle leaves to be dropped.
@@ -120,25 +127,31 @@ impl State {
         let extra = if owned { 0 } else { REF };
         self.update(|now| {
             if now & COMPLETE != 0 {
-                return None;
+                return Err(Wake::Nothing);
             }
             // Even when nothing changes the word is written: the next poll acquires it, and so sees what the waker
             // wrote before it called wake.
-            if now & (SCHEDULED | RUNNING) != 0 {
-                return Some((now | SCHEDULED, Wake::Nothing));
+            if now & SCHEDULED != 0 {
+                return Ok((now | AGAIN, Wake::Nothing));
             }
-            Some(((now | SCHEDULED) + extra, Wake::Submit))
+            Ok(((now | SCHEDULED) + extra, Wake::Submit))
         })
-        .unwrap_or(Wake::Nothing)
     }
 
     /// The holder of the `Runnable` takes the future.
     #[inline]
     pub(crate) fn start(&self) -> Start {
-        // Acquire: pairs with the Release in `wake` (what wakers wrote) and in `pause` (the future as the last poll,
-        // perhaps on another thread, left it).
-        let before = self.0.fetch_add(RUNNING.wrapping_sub(SCHEDULED), Ordering::AcqRel);
-        debug_assert_eq!(before & (RUNNING | SCHEDULED | COMPLETE), SCHEDULED);
+        // Relaxed: what came with the runnable (the wake that made it, the future as the last poll left it) came through
+        // the queue. What came later has left a bit, which is acquired below or by `pause`.
+        let now = self.0.load(Ordering::Relaxed);
+        debug_assert_eq!(now & (SCHEDULED | COMPLETE), SCHEDULED);
+        if now & (AGAIN | CANCEL) == 0 { Start::Poll } else { self.start_with_news() }
+    }
+
+    #[cold]
+    fn start_with_news(&self) -> Start {
+        // Acquire: pairs with the Release in `wake` and `cancel`: the poll that follows sees what was written before.
+        let before = self.0.fetch_and(!AGAIN, Ordering::AcqRel);
         if before & CANCEL == 0 { Start::Poll } else { Start::Cancel }
     }
 
@@ -146,40 +159,46 @@ impl State {
     /// written to the word.
     #[inline]
     pub(crate) fn pause(&self, woken: bool) -> Pause {
-        // Release (in `update`): pairs with the Acquire in `start` of the next poll, which may be on another thread.
+        // Release (in `update`): pairs with the Acquire in the `wake` that makes the next runnable. If it is the old one
+        // that goes on, the queue hands over what this poll has written.
         self.update(|now| {
-            debug_assert!(now & RUNNING != 0 && now & COMPLETE == 0);
+            debug_assert_eq!(now & (SCHEDULED | COMPLETE), SCHEDULED);
             if now & CANCEL != 0 {
-                None
-            } else if woken || now & SCHEDULED != 0 {
-                Some(((now & !RUNNING) | SCHEDULED, Pause::Again))
+                Err(Pause::Cancel)
+            } else if woken || now & AGAIN != 0 {
+                Err(Pause::Again) // `start` takes the bit away
             } else {
                 debug_assert!(now >= 2 * REF, "the registry holds every unfinished task");
-                Some((now - RUNNING - REF, Pause::Parked))
+                Ok((now - SCHEDULED - REF, Pause::Parked))
             }
         })
-        .unwrap_or(Pause::Cancel)
     }
 
-    /// The future is gone and the outcome stored. `cancelled`: there is no value because somebody wanted none.
+    /// The future is gone and the outcome stored. `cancelled`: there is no value because somebody wanted none. The caller
+    /// owns two references.
     #[inline]
     pub(crate) fn complete(&self, cancelled: bool) -> Completed {
         let how = if cancelled { CANCELLED } else { 0 };
-        // Release: pairs with the Acquire in `is_complete`, after which the handle reads the outcome.
+        // Release (in `update`): pairs with the Acquire in `is_complete`, after which the handle reads the outcome.
         // Acquire: pairs with the Release in `set_waiter`, after which we read the waiter, and in `watch`.
-        let before = self.0.fetch_xor(RUNNING | COMPLETE | how, Ordering::AcqRel);
-        debug_assert_eq!(before & (RUNNING | COMPLETE), RUNNING);
-        Completed {
-            handle: before & HANDLE != 0,
-            waiter: before & WAITER != 0,
-            watched: before & WATCHED != 0,
-        }
+        self.update(|now| {
+            debug_assert_eq!(now & (SCHEDULED | COMPLETE), SCHEDULED);
+            let done = (now & !(SCHEDULED | AGAIN)) | COMPLETE | how;
+            let left = now & (HANDLE | WAITER | WATCHED) == HANDLE;
+            let completed = Completed {
+                handle: now & HANDLE != 0,
+                waiter: now & WAITER != 0,
+                watched: now & WATCHED != 0,
+                left,
+            };
+            Ok((if left { done - 2 * REF } else { done }, completed))
+        })
     }
 
     /// Somebody has left a callback in the extras; false if the task has finished, and nobody else will look there.
     pub(crate) fn watch(&self) -> bool {
         // Release (in `update`): pairs with the Acquire in `complete`, after which the callbacks are taken.
-        self.update(|now| (now & COMPLETE == 0).then_some((now | WATCHED, ()))).is_some()
+        self.set(WATCHED)
     }
 
     /// The handle offers the waker it has just put into the `waiter` field; false if the task has finished instead
@@ -187,39 +206,39 @@ impl State {
     #[inline]
     pub(crate) fn set_waiter(&self) -> bool {
         // Release (in `update`): pairs with the Acquire in `complete`.
-        self.update(|now| (now & COMPLETE == 0).then_some((now | WAITER, ()))).is_some()
+        self.set(WAITER)
     }
 
     /// The handle takes the `waiter` field back; false if the task has finished (the field is not the handle's).
     #[inline]
     pub(crate) fn clear_waiter(&self) -> bool {
-        self.update(|now| (now & COMPLETE == 0).then_some((now & !WAITER, ()))).is_some()
+        self.update(|now| if now & COMPLETE == 0 { Ok((now & !WAITER, true)) } else { Err(false) })
     }
 
     /// The handle goes away. Its reference is still to be dropped.
     #[inline]
     pub(crate) fn drop_handle(&self) -> Let {
         self.update(|now| {
-            (now & COMPLETE == 0)
-                .then_some((now & !(HANDLE | WAITER), Let::Detached { waiter: now & WAITER != 0 }))
+            if now & COMPLETE != 0 {
+                return Err(Let::Finished);
+            }
+            Ok((now & !(HANDLE | WAITER), Let::Detached { waiter: now & WAITER != 0 }))
         })
-        .unwrap_or(Let::Finished)
     }
 
     /// Somebody wants the task cancelled.
     pub(crate) fn cancel(&self) -> Cancel {
         self.update(|now| {
             if now & COMPLETE != 0 {
-                None
+                Err(Cancel::Finished)
             } else if now & CANCEL != 0 {
-                Some((now, Cancel::Joined)) // written all the same: the delivery sees what we wrote before
-            } else if now & (RUNNING | SCHEDULED) != 0 {
-                Some((now | CANCEL, Cancel::Requested))
+                Ok((now, Cancel::Joined)) // written all the same: the delivery sees what we wrote before
+            } else if now & SCHEDULED != 0 {
+                Ok((now | CANCEL, Cancel::Requested))
             } else {
-                Some(((now | CANCEL | SCHEDULED) + REF, Cancel::Submit))
+                Ok(((now | CANCEL | SCHEDULED) + REF, Cancel::Submit))
             }
         })
-        .unwrap_or(Cancel::Finished)
     }
 
     /// Takes the request out of the word, to deliver it or to take it back; false if it is not there any more.
@@ -231,12 +250,6 @@ impl State {
     /// Puts back what `take_cancel` took: whoever runs the task delivers it later.
     pub(crate) fn cancel_again(&self) {
         self.0.fetch_or(CANCEL, Ordering::AcqRel); // the runner's own note; it will be there when the poll ends
-    }
-
-    /// After a poll that returned pending and a delivery in its wake: the task is to be polled again.
-    pub(crate) fn again(&self) {
-        // Release: pairs with the Acquire in `start` of the next poll.
-        let _ = self.update(|now| Some(((now & !RUNNING) | SCHEDULED, ())));
     }
 
     /// True once the outcome can be read.
@@ -264,12 +277,7 @@ impl State {
         self.0.load(Ordering::Relaxed) & WAITER != 0 // the handle reads what it wrote itself
     }
 
-    /// True while a thread polls the task; stale as soon as it is read, for display.
-    pub(crate) fn is_running(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & RUNNING != 0 // display only
-    }
-
-    /// True while the task waits for its turn; stale as soon as it is read, for display.
+    /// True while the task waits for its turn or is being run; stale as soon as it is read, for display.
     pub(crate) fn is_scheduled(&self) -> bool {
         self.0.load(Ordering::Relaxed) & SCHEDULED != 0 // display only
     }
@@ -290,6 +298,14 @@ impl State {
         }
     }
 
+    /// Drops `count` references that are likely to be the last ones; true if they were. If they are, nobody else can
+    /// change the word, and reading it is enough.
+    #[inline]
+    pub(crate) fn drop_last_refs(&self, count: usize) -> bool {
+        // Acquire: pairs with the Release in `drop_refs`, as there.
+        self.0.load(Ordering::Acquire) / REF == count || self.drop_refs(count)
+    }
+
     /// Drops `count` references; true if they were the last ones.
     #[inline]
     pub(crate) fn drop_refs(&self, count: usize) -> bool {
@@ -299,16 +315,25 @@ impl State {
         before / REF == count
     }
 
-    /// Applies `step` until it sticks; `None` leaves the word as it is.
+    /// Applies `step` until it sticks; an error leaves the word as it is.
     #[inline]
-    fn update<T>(&self, step: impl Fn(usize) -> Option<(usize, T)>) -> Option<T> {
+    fn update<T>(&self, step: impl Fn(usize) -> Result<(usize, T), T>) -> T {
         let mut now = self.0.load(Ordering::Acquire);
         loop {
-            let (next, outcome) = step(now)?;
+            let (next, outcome) = match step(now) {
+                Ok(step) => step,
+                Err(outcome) => return outcome,
+            };
             match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Some(outcome),
+                Ok(_) => return outcome,
                 Err(actual) => now = actual,
             }
         }
+    }
+
+    /// Sets `bits` unless the task has finished; false then.
+    #[inline]
+    fn set(&self, bits: usize) -> bool {
+        self.update(|now| if now & COMPLETE == 0 { Ok((now | bits, true)) } else { Err(false) })
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct Unseen {
 
 impl Header {
     pub(super) fn origin(&self) -> Origin {
-        Origin::new("task", self.place).with_id(self.id).with_name(self.name())
+        Origin::new("task", self.place).with_id(self.id.get()).with_name(self.name())
     }
 
     /// The task has panicked, and its home is certainly alive, which the handle may outlive.
