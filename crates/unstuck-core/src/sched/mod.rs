@@ -379,7 +379,7 @@ impl Home for Shared {
     #[inline]
     fn submit_new(&self, task: Runnable) {
         context::with_worker(|worker| match worker {
-            Some(worker) if worker.belongs_to(self) => worker.push(task),
+            Some(worker) if worker.belongs_to(self) => worker.push_new(task),
             _ => {
                 self.injector.push(task);
                 self.wake_one();

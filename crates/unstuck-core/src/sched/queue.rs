@@ -52,6 +52,10 @@ impl Local {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl Stealer {
@@ -75,6 +79,9 @@ impl Stealer {
 }
 
 impl Injector {
+    /// As many as a block of the queue has.
+    pub(super) const BATCH: usize = 63;
+
     pub(super) fn new() -> Self {
         Self(deque::Injector::new())
     }
@@ -92,12 +99,13 @@ impl Injector {
         until_decided(|| self.0.steal())
     }
 
-    /// Moves a batch to `to` and gives the first of it.
-    pub(super) fn steal_into(&self, to: &Local) -> Option<Runnable> {
+    /// Moves a batch to `to`, of `limit` tasks at most, and gives the first of it. Who takes all that a block of the queue
+    /// has left ([`BATCH`](Self::BATCH) is enough for that) gives the block back in one step, and not slot by slot.
+    pub(super) fn steal_into(&self, to: &Local, limit: usize) -> Option<Runnable> {
         if self.0.is_empty() {
             return None; // as above
         }
-        until_decided(|| self.0.steal_batch_and_pop(&to.0))
+        until_decided(|| self.0.steal_batch_with_limit_and_pop(&to.0, limit))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -126,6 +134,12 @@ pub(super) struct Slot(AtomicPtr<Header>);
 impl Slot {
     pub(super) fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// Puts `task` in if the slot is empty, and gives it back otherwise. Only the slot's worker calls this.
+    #[inline]
+    pub(super) fn offer(&self, task: Runnable) -> Option<Runnable> {
+        if self.is_empty() { self.put(task) } else { Some(task) } // only this thread fills it, so an empty one stays empty
     }
 
     /// Puts `task` in and gives what was there. Only the slot's worker calls this.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::idle::Sleep;
-use super::queue::Local;
+use super::queue::{Injector, Local};
 use super::{Pulse, Remote, Shared};
 use crate::context;
 use crate::sync::atomic::Ordering;
@@ -22,6 +22,9 @@ use crate::task::Runnable;
 /// and timers are not starved by tasks that keep waking each other. Prime, so that it does not beat with the user's
 /// own periods (the number is Go's and tokio's).
 const FAIRNESS: u32 = 61;
+
+/// So many tasks from outside a fairness turn takes at least, however long the own queue is.
+const OUTSIDERS: usize = 16;
 
 /// Every so many fairness turns a suspect (guard/monitor.rs) goes first, so that it is not starved by other work.
 const SUSPECTS: u32 = 8;
@@ -53,6 +56,8 @@ pub(crate) struct Worker {
     turn: Cell<u32>,
     streak: Cell<u32>,
     random: Cell<u32>,
+    /// Tasks were pushed to the queue, and so far a glance had to do to see whether somebody should be woken for them.
+    owes_look: Cell<bool>,
     /// When it stole last and how many polls it had begun then, until that theft has been judged.
     theft: Cell<Option<(Instant, u64)>>,
 }
@@ -67,6 +72,7 @@ impl Worker {
             turn: Cell::new(0),
             streak: Cell::new(0),
             random: Cell::new(index as u32 * 2 + 1),
+            owes_look: Cell::new(false),
             theft: Cell::new(None),
         }
     }
@@ -161,9 +167,28 @@ impl Worker {
     /// A task became ready on this thread: it runs next.
     #[inline]
     pub(super) fn push(&self, task: Runnable) {
-        if let Some(displaced) = self.pulse().slot.put(task) {
-            self.local.push(displaced);
-            self.shared.wake_one_for_worker();
+        self.pushed(self.pulse().slot.put(task));
+    }
+
+    /// A new task. It runs next if nothing else does: of several that one poll spawns, the first. (A task that was woken
+    /// would displace what is there; here that would only turn the order of the new ones, by an exchange for each.)
+    #[inline]
+    pub(super) fn push_new(&self, task: Runnable) {
+        self.pushed(self.pulse().slot.offer(task));
+    }
+
+    /// Something was put into the slot, and what found no room there goes to the queue.
+    ///
+    /// The fence of `wake_one_for_worker` costs as much as the push, so there is one for all pushes of a poll, at its end.
+    /// Until then a glance will do: it overlooks a sleeper only if that one lay down in the same few nanoseconds.
+    #[inline]
+    fn pushed(&self, left: Option<Runnable>) {
+        if let Some(task) = left {
+            self.local.push(task);
+            self.owes_look.set(true);
+            if self.shared.idle.seems_lazy() {
+                self.shared.wake_one_for_worker();
+            }
         } else if self.shared.guard.may_wake_for_slot() {
             self.wake_for_slot();
         }
@@ -185,6 +210,10 @@ impl Worker {
         beat.begin(id, place);
         let again = task.run();
         beat.end();
+        if self.owes_look.get() {
+            self.owes_look.set(false);
+            self.shared.wake_one_for_worker();
+        }
         if let Some(task) = again {
             // Alone in the queue it is served here at once; behind others it may be worth another worker's while. We are
             // awake and see to both, so a glance at the counts will do where a push from outside needs a fence.
@@ -229,7 +258,10 @@ impl Worker {
                 return Some(task);
             }
         }
-        self.shared.injector.steal_into(&self.local)
+        // What is taken goes behind the own tasks. A short queue is filled up: as long as there is a crowd outside, its tasks
+        // and the own ones take turns. A long one gets its share all the same.
+        let limit = Injector::BATCH.saturating_sub(self.local.len()).max(OUTSIDERS);
+        self.shared.injector.steal_into(&self.local, limit)
     }
 
     /// No work here: looks elsewhere, and sleeps in between. Gives a task, or nothing if there is work here now or
@@ -325,7 +357,7 @@ impl Worker {
     }
 
     fn steal(&self) -> Option<Runnable> {
-        if let Some(task) = self.shared.injector.steal_into(&self.local) {
+        if let Some(task) = self.shared.injector.steal_into(&self.local, Injector::BATCH) {
             return Some(task);
         }
         let remotes = self.shared.occupied();

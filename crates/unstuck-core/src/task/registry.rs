@@ -3,12 +3,12 @@
 //!
 //! # How it is built
 //!
-//! A task's place in the registry is a *slot*, a pointer in a *block* of 61. Blocks are filled once, from front to
+//! A task's place in the registry is a *slot*, a pointer in a *block* of 62. Blocks are filled once, from front to
 //! back, and freed when the last of their tasks has ended. Each thread files its tasks in a *shard*, which knows the
 //! block being filled and all blocks that are still in use.
 //!
 //! ```text
-//!  shard (lock) ──► filling ──► block: used 3 of 61, live …
+//!  shard (lock) ──► filling ──► block: live …
 //!               └─► blocks       slots: task · task · (ended) · …
 //! ```
 //!
@@ -35,10 +35,10 @@ use crate::inspect::Outsiders;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sync::{Mutex, hint};
 
-/// Slots in a block, which with its three counters fills eight cache lines. Larger ones cost fewer allocations; smaller
+/// Slots in a block, which with its two counters fills eight cache lines. Larger ones cost fewer allocations; smaller
 /// ones waste less when one task outlives the others.
 #[cfg(not(any(unstuck_loom, unstuck_shuttle)))]
-const SLOTS: usize = 61;
+const SLOTS: usize = 62;
 /// A model wants to fill and free blocks within its few steps.
 #[cfg(any(unstuck_loom, unstuck_shuttle))]
 const SLOTS: usize = 2;
@@ -68,6 +68,8 @@ pub(crate) struct Registry {
 struct Shard {
     /// The block that takes new tasks.
     filling: Option<NonNull<Block>>,
+    /// How many it has taken. Not in the block: there it would lie on a line that those who remove tasks write to.
+    used: usize,
     /// All blocks with unfinished tasks, and the one that is being filled.
     blocks: Vec<NonNull<Block>>,
     closed: bool,
@@ -76,8 +78,6 @@ struct Shard {
 #[repr(align(64))] // room for a slot's number in the low bits of a pointer to it, see `Filed`
 struct Block {
     slots: [AtomicPtr<Header>; SLOTS],
-    /// Slots filled so far; under the shard's lock.
-    used: AtomicUsize,
     /// Slots not yet emptied. Those not yet filled count, so that a block being filled is never dead.
     live: AtomicUsize,
     /// Its index in the shard's list; under the shard's lock.
@@ -146,16 +146,16 @@ impl Registry {
             Some(block) => block,
             None => shard.new_block(),
         };
-        // SAFETY: a block being filled is alive (`live` counts its empty slots).
-        let filling = unsafe { block.as_ref() };
-        let slot = filling.used.load(Ordering::Relaxed); // under the lock, here and below
-        filling.used.store(slot + 1, Ordering::Relaxed);
-        if slot + 1 == SLOTS {
+        let slot = shard.used;
+        shard.used += 1;
+        if shard.used == SLOTS {
             shard.filling = None;
         }
         // SAFETY: only the caller knows the task yet; later readers come through the queue it is about to enter.
         header.filed.with_mut(|filed| unsafe { *filed = Filed::new(block, slot) });
-        filling.slots[slot].store(task.as_ptr(), Ordering::Release); // pairs with the Acquire in `look`
+        // SAFETY: a block being filled is alive (`live` counts its empty slots).
+        let slots = unsafe { &block.as_ref().slots };
+        slots[slot].store(task.as_ptr(), Ordering::Release); // pairs with the Acquire in `look`
         true
     }
 
@@ -206,9 +206,8 @@ impl Registry {
             let mut guard = shard.lock();
             guard.closed = true;
             let Some(block) = guard.filling.take() else { continue };
-            // SAFETY: a block being filled is alive.
-            let unused = unsafe { SLOTS - block.as_ref().used.load(Ordering::Relaxed) }; // under the lock
-            // SAFETY: as above. Orderings as in `remove`.
+            let unused = SLOTS - guard.used;
+            // SAFETY: a block being filled is alive. Orderings as in `remove`.
             if unsafe { block.as_ref().live.fetch_sub(unused, Ordering::AcqRel) } == unused {
                 // SAFETY: as above.
                 guard.unlist(unsafe { block.as_ref() });
@@ -271,11 +270,11 @@ impl Shard {
     fn new_block(&mut self) -> NonNull<Block> {
         let block = NonNull::from(Box::leak(Box::new(Block {
             slots: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            used: AtomicUsize::new(0),
             live: AtomicUsize::new(SLOTS),
             at: AtomicUsize::new(self.blocks.len()),
         })));
         self.filling = Some(block);
+        self.used = 0;
         self.blocks.push(block);
         block
     }

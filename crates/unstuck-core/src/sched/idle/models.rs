@@ -40,7 +40,16 @@ enum Habit {
 impl Office {
     fn push(&self) {
         self.queue.fetch_add(1, Ordering::Relaxed); // P1
-        self.wake(if self.busy_pusher { self.idle.wake_one_for_worker() } else { self.idle.wake_one() });
+        if !self.busy_pusher {
+            self.wake(self.idle.wake_one());
+        } else if self.idle.seems_lazy() {
+            self.wake(self.idle.wake_one_for_worker());
+        }
+    }
+
+    /// `Worker::run`, after the poll: the fence for all pushes of it.
+    fn end_poll(&self) {
+        self.wake(self.idle.wake_one_for_worker());
     }
 
     fn wake(&self, worker: Option<usize>) {
@@ -146,6 +155,9 @@ fn office_with(workers: usize, tasks: usize, habit: Habit, meeting: bool, busy_p
         for _ in 0..tasks {
             office.push();
         }
+        if busy_pusher {
+            office.end_poll();
+        }
         for thread in threads {
             thread.join().unwrap();
         }
@@ -179,7 +191,7 @@ fn a_nap_hides_no_task() {
 }
 
 #[test]
-fn a_worker_that_pushes_and_then_blocks_leaves_no_task_behind() {
+fn after_a_poll_with_pushes_no_task_is_left_behind() {
     office_with(1, 1, Habit::Searches, false, true);
     office_with(2, 1, Habit::Searches, false, true);
 }

@@ -39,6 +39,10 @@ impl<T> Worker<T> {
     pub(super) fn is_empty(&self) -> bool {
         self.0.lock().is_empty()
     }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
 }
 
 impl<T> Stealer<T> {
@@ -51,7 +55,7 @@ impl<T> Stealer<T> {
     }
 
     pub(super) fn steal_batch_and_pop(&self, to: &Worker<T>) -> Steal<T> {
-        steal(&self.0, to)
+        steal(&self.0, to, usize::MAX)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -80,8 +84,8 @@ impl<T> Injector<T> {
         }
     }
 
-    pub(super) fn steal_batch_and_pop(&self, to: &Worker<T>) -> Steal<T> {
-        steal(&self.0, to)
+    pub(super) fn steal_batch_with_limit_and_pop(&self, to: &Worker<T>, limit: usize) -> Steal<T> {
+        steal(&self.0, to, limit)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -94,10 +98,10 @@ impl<T> Injector<T> {
 }
 
 /// Half of the queue, and one for the thief. A queue that somebody holds is a race lost, as in the original.
-fn steal<T>(from: &Queue<T>, to: &Worker<T>) -> Steal<T> {
+fn steal<T>(from: &Queue<T>, to: &Worker<T>, limit: usize) -> Steal<T> {
     let Some(mut queue) = from.try_lock() else { return Steal::Retry };
     let Some(first) = queue.pop_front() else { return Steal::Empty };
-    let half = queue.len() / 2;
+    let half = (queue.len() / 2).min(limit - 1);
     let batch: Vec<T> = queue.drain(..half).collect();
     drop(queue);
     to.0.lock().extend(batch);
