@@ -11,8 +11,8 @@ use std::task::{Poll, Waker};
 
 /// A slot for one number, with one sender and one receiving task.
 ///
-/// The receiver leaves its waker once, and every number that is sent wakes it: one fence a number, no lock. A number
-/// that the receiver found by itself wakes it for nothing now and then.
+/// The receiver leaves its waker once, and every number that is sent wakes it: no lock, and no fence once the waker is there. A
+/// number that the receiver found by itself wakes it for nothing now and then.
 #[derive(Clone)]
 pub struct Mailbox(Arc<Slot>);
 
@@ -39,8 +39,10 @@ impl Mailbox {
         );
         // Release: pairs with the Acquire in `take`.
         self.0.number.store(number, Ordering::Release);
-        // Pairs with the fence in `receive`: either the receiver sees the number, or we see its waker.
-        fence(Ordering::SeqCst);
+        if self.0.receiver.get().is_none() {
+            // Pairs with the fence in `receive`: either the receiver sees the number, or we see its waker.
+            fence(Ordering::SeqCst);
+        }
         if let Some(receiver) = self.0.receiver.get() {
             receiver.wake_by_ref();
         }

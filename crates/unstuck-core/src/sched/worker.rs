@@ -40,6 +40,12 @@ const SEARCH_ROUNDS: u32 = patience(40);
 /// Pauses between two rounds (a pause is 40 ns or so on today's servers).
 const SEARCH_PAUSES: u32 = patience(10);
 
+/// So many tasks at once from the injector are few.
+const FEW: usize = 8;
+
+/// How long a worker lets tasks gather in the injector, in pauses: some 2 µs.
+const GATHERING: u32 = patience(50);
+
 /// What a stolen task should take at least to be worth the theft: its lines change cores twice, 537 ns there and back.
 const WORTH_STEALING: Duration = Duration::from_micros(1);
 
@@ -58,6 +64,8 @@ pub(crate) struct Worker {
     random: Cell<u32>,
     /// Tasks were pushed to the queue, and so far a glance had to do to see whether somebody should be woken for them.
     owes_look: Cell<bool>,
+    /// How often in a row it has found only few tasks in the injector, but those at its first look.
+    trickle: Cell<u32>,
     /// When it stole last and how many polls it had begun then, until that theft has been judged.
     theft: Cell<Option<(Instant, u64)>>,
 }
@@ -73,6 +81,7 @@ impl Worker {
             streak: Cell::new(0),
             random: Cell::new(index as u32 * 2 + 1),
             owes_look: Cell::new(false),
+            trickle: Cell::new(0),
             theft: Cell::new(None),
         }
     }
@@ -333,11 +342,13 @@ impl Worker {
     /// (then it still does).
     fn look_around(&self) -> Option<Runnable> {
         let mut ages = Ages::new();
+        self.let_gather();
         for _ in 0..SEARCH_ROUNDS {
             if let Some(task) = self.steal() {
                 self.found();
                 return Some(task);
             }
+            self.trickle.set(0);
             if let Some(task) = ages.aged(self) {
                 self.found();
                 return Some(task);
@@ -349,6 +360,16 @@ impl Worker {
         None
     }
 
+    /// If a crowd comes through the injector and this worker is as fast as those who push, it takes each task while the next
+    /// is being pushed, and both wait for the other's cache lines. A moment without a look, and they meet once for many.
+    fn let_gather(&self) {
+        if self.trickle.get() >= 2 {
+            for _ in 0..GATHERING {
+                hint::spin_loop();
+            }
+        }
+    }
+
     /// This searcher found work, or gives up searching: the last one passes the duty on.
     fn found(&self) {
         if self.shared.idle.stop_searching() && self.shared.has_work() {
@@ -358,6 +379,8 @@ impl Worker {
 
     fn steal(&self) -> Option<Runnable> {
         if let Some(task) = self.shared.injector.steal_into(&self.local, Injector::BATCH) {
+            let few = self.local.len() < FEW; // it was empty
+            self.trickle.set(if few { self.trickle.get() + 1 } else { 0 });
             return Some(task);
         }
         let remotes = self.shared.occupied();
