@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -47,7 +48,8 @@ use crate::{guard, inspect};
 /// Polling it again after it gave its result panics.
 #[must_use = "dropping a Task detaches it; `.detach()` says so"]
 pub struct Task<T> {
-    pub(super) raw: TaskRef,
+    /// Given up by `drop`, with HANDLE in one step if possible.
+    pub(super) raw: ManuallyDrop<TaskRef>,
     /// How it takes part in cancellations while it is awaited by value.
     pub(super) joining: Joining<T>,
     output: PhantomData<T>,
@@ -63,7 +65,11 @@ impl<T> Task<T> {
     /// The caller owns the handle's reference and HANDLE is set; `T` is the output of the task's future.
     pub(super) unsafe fn from_raw(header: NonNull<Header>) -> Self {
         // SAFETY: the caller's promise.
-        Self { raw: unsafe { TaskRef::from_raw(header) }, joining: Joining::No, output: PhantomData }
+        Self {
+            raw: ManuallyDrop::new(unsafe { TaskRef::from_raw(header) }),
+            joining: Joining::No,
+            output: PhantomData,
+        }
     }
 
     pub(super) fn raw(&self) -> &TaskRef {
@@ -171,7 +177,7 @@ impl<T> Task<T> {
     /// A reference to the task that does not own its result: to cancel or watch it from elsewhere.
     #[must_use]
     pub fn watch(&self) -> TaskRef {
-        self.raw.clone()
+        self.raw().clone()
     }
 }
 
@@ -181,24 +187,24 @@ impl<T> Drop for Task<T> {
         if self.raw.header().state.has_waiter() {
             inspect::gone(self.key());
         }
-        // SAFETY: we are the handle, and go away.
-        unsafe { drop_handle(&self.raw) };
+        // SAFETY: we are the handle, and go away; `raw` is not used again.
+        unsafe { drop_handle(ManuallyDrop::take(&mut self.raw)) };
     }
 }
 
 impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Task").field(&self.raw).finish()
+        f.debug_tuple("Task").field(self.raw()).finish()
     }
 }
 
 /// # Safety
 /// The caller is the handle, and never touches the outcome or the waiter again.
 #[inline]
-unsafe fn drop_handle(task: &TaskRef) {
+unsafe fn drop_handle(task: TaskRef) {
     match task.header().state.drop_handle() {
-        Let::Detached { waiter: false } => {}
-        Let::Detached { waiter: true } => {
+        Let::Gone => std::mem::forget(task), // with our reference
+        Let::Waiter => {
             // SAFETY: `drop_handle` took WAITER away before the task completed: the field is ours (rule 3).
             let waker = unsafe { task.header().take_waiter() };
             contain("a waker", || drop(waker));

@@ -260,6 +260,17 @@ unsafe fn publish<F: Future>(ptr: NonNull<Header>, outcome: Stage<F>) {
     // SAFETY: as in `run`.
     let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
     let cancelled = matches!(outcome, Stage::Cancelled | Stage::Refused);
+    let outcome = match outcome {
+        outcome @ (Stage::Value(_) | Stage::Cancelled) if cell.header.state.is_forgotten() => {
+            contain("a task's result", || drop(outcome));
+            if cell.header.state.is_forgotten() {
+                // SAFETY: both references are ours, and there is no other; nor is there an outcome in the stage.
+                return unsafe { free::<F>(ptr) };
+            }
+            Stage::Taken // the destructor has made a reference, as `current_task` does
+        }
+        outcome => outcome,
+    };
     // SAFETY: we hold the runnable (rule 2).
     cell.stage.with_mut(|stage| unsafe { std::ptr::write(stage, outcome) });
     let completed = cell.header.state.complete(cancelled);

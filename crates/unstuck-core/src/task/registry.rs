@@ -8,22 +8,25 @@
 //! block being filled and all blocks that are still in use.
 //!
 //! ```text
-//!  shard (lock) ──► filling ──► block: live …
-//!               └─► blocks       slots: task · task · (ended) · …
+//!  shard (lock) ──► filling, used 3 ─► block: slots task · task · task · …
+//!               └─► blocks                    live    1      0      1    1 …
 //! ```
 //!
 //! * **Insert** takes the shard's lock, which no other thread is likely to want: task numbers are dealt to threads in
 //!   ranges, and the shard follows from the number.
-//! * **Remove** takes no lock: it empties the slot and counts the block down. Only who empties a block takes the lock.
-//! * **Snapshot** takes each shard's lock, and for each slot in turn sets the pointer's lowest bit while it makes a
-//!   reference. A remove that finds the bit waits these few instructions.
+//! * **Remove** is one step, without a lock: it clears the slot's bit in the block's word. Only who clears the last one
+//!   takes the lock, to free the block.
+//! * **Snapshot** takes each shard's lock, and sets a bit in the word of each block in turn while it makes references to
+//!   the block's tasks. A remove that finds this bit goes through the lock, and so waits until the references are made. It
+//!   cannot wait for the bit itself: its task may have been the last, and the block be freed meanwhile.
 //!
 //! # Why not a linked list through the tasks
 //!
 //! We had one. Removing a task then writes to its neighbours, and takes the lock that the spawning thread needs: with
 //! tasks that are spawned on one core and run on another, these cache lines (537 ns there and back) cost more than
-//! the task. A slot costs one line for eight tasks.
+//! the task. A block's word costs one line for sixty-two.
 
+use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
 use crossbeam_utils::CachePadded;
@@ -32,11 +35,11 @@ use super::TaskRef;
 use super::header::Header;
 use super::numbers::ID_BLOCK;
 use crate::inspect::Outsiders;
-use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use crate::sync::{Mutex, hint};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// Slots in a block, which with its two counters fills eight cache lines. Larger ones cost fewer allocations; smaller
-/// ones waste less when one task outlives the others.
+/// Slots in a block, which with its word and its index fills eight cache lines. Larger ones cost fewer allocations;
+/// smaller ones waste less when one task outlives the others.
 #[cfg(not(any(unstuck_loom, unstuck_shuttle)))]
 const SLOTS: usize = 62;
 /// A model wants to fill and free blocks within its few steps.
@@ -54,8 +57,8 @@ fn shards(_: usize) -> usize {
     1
 }
 
-/// The lowest bit of a slot's pointer: somebody is making a reference.
-const LOCKED: usize = 1;
+/// In a block's word: somebody is making references to its tasks.
+const LOOK: u64 = 1 << 63;
 
 /// All unfinished tasks of a home.
 pub(crate) struct Registry {
@@ -77,19 +80,22 @@ struct Shard {
 
 #[repr(align(64))] // room for a slot's number in the low bits of a pointer to it, see `Filed`
 struct Block {
-    slots: [AtomicPtr<Header>; SLOTS],
-    /// Slots not yet emptied. Those not yet filled count, so that a block being filled is never dead.
-    live: AtomicUsize,
+    /// Written and read under the shard's lock. A pointer stays when its task has gone.
+    slots: [Cell<*mut Header>; SLOTS],
+    /// A bit for each task that has not gone, and LOOK. Slots not yet filled count, so that a block being filled is never dead.
+    word: AtomicU64,
     /// Its index in the shard's list; under the shard's lock.
-    at: AtomicUsize,
+    at: Cell<usize>,
 }
 
 /// Where a task is filed: its block, and in the low six bits its slot.
 #[derive(Clone, Copy)]
 pub(super) struct Filed(*const Block);
 
-const _: () =
-    assert!(SLOTS <= 64, "a slot's number must fit the bits that the block's alignment leaves free");
+const _: () = assert!(
+    SLOTS < 64,
+    "a slot's number must fit the bits that the block's alignment leaves free, and its bit the word beside LOOK"
+);
 
 impl Filed {
     pub(super) const NOWHERE: Filed = Filed(ptr::null());
@@ -110,7 +116,7 @@ impl Filed {
 // SAFETY: the pointers are to blocks, which the registry owns, and to tasks, on which it holds references; both are
 // made to be shared by threads.
 unsafe impl Send for Registry {}
-// SAFETY: as above; the blocks' lists are behind the shards' locks.
+// SAFETY: as above; the blocks' lists and cells are behind the shards' locks.
 unsafe impl Sync for Registry {}
 
 impl Registry {
@@ -153,9 +159,10 @@ impl Registry {
         }
         // SAFETY: only the caller knows the task yet; later readers come through the queue it is about to enter.
         header.filed.with_mut(|filed| unsafe { *filed = Filed::new(block, slot) });
-        // SAFETY: a block being filled is alive (`live` counts its empty slots).
-        let slots = unsafe { &block.as_ref().slots };
-        slots[slot].store(task.as_ptr(), Ordering::Release); // pairs with the Acquire in `look`
+        // SAFETY: a block being filled is alive (the bits of its empty slots are set).
+        unsafe { block.as_ref() }.slots[slot].set(task.as_ptr());
+        // SAFETY: only the caller knows the task yet; later readers come through the queue it is about to enter.
+        header.filed.with_mut(|filed| unsafe { *filed = Filed::new(block, slot) });
         true
     }
 
@@ -172,17 +179,16 @@ impl Registry {
             let filed = header.filed.with(|filed| *filed);
             (filed.block(), filed.slot(), header.id.get())
         };
-        // SAFETY: a block lives as long as one of its slots is filled, and ours is.
-        let Block { slots, live, .. } = unsafe { &*block };
-        // Acquire: pairs with the Release in `look` (the reference it made comes before we give ours up).
-        while slots[slot]
-            .compare_exchange_weak(task.as_ptr(), ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed)
-            .is_err()
-        {
-            hint::spin_loop(); // somebody makes a reference: a few instructions
+        let bit = 1 << slot;
+        // SAFETY: a block lives as long as a bit is set, and ours is.
+        let word = unsafe { &(*block).word };
+        // Release: our use of the block comes before it is freed. Acquire: so does everybody else's, if we free it. And
+        // pairs with the Release in `look`: references that were made come before we give ours up.
+        let before = word.fetch_and(!bit, Ordering::AcqRel);
+        if before & LOOK != 0 {
+            drop(self.shard(id).lock()); // whoever makes references does it under this lock
         }
-        // Release: our use of the block comes before it is freed. Acquire: so does everybody else's, if we free it.
-        live.fetch_sub(1, Ordering::AcqRel) == 1 && self.free_block(id, block)
+        before & !LOOK == bit && self.free_block(id, block)
     }
 
     #[cold]
@@ -192,7 +198,7 @@ impl Registry {
         shard.unlist(unsafe { &*block });
         let closed = shard.closed;
         drop(shard);
-        // SAFETY: `live` is zero: every slot was filled and emptied, or given up by `close`; it is off the list, so no
+        // SAFETY: no bit is set: every slot was filled and emptied, or given up by `close`; it is off the list, so no
         // snapshot sees it; made by `new_block` from a box.
         drop(unsafe { Box::from_raw(block.cast_mut()) });
         // Two last tasks may leave two shards at once. Each looks at all shards after it has left its own, so the one
@@ -206,9 +212,11 @@ impl Registry {
             let mut guard = shard.lock();
             guard.closed = true;
             let Some(block) = guard.filling.take() else { continue };
-            let unused = SLOTS - guard.used;
-            // SAFETY: a block being filled is alive. Orderings as in `remove`.
-            if unsafe { block.as_ref().live.fetch_sub(unused, Ordering::AcqRel) } == unused {
+            // SAFETY: a block being filled is alive.
+            let word = unsafe { &block.as_ref().word };
+            let filled = bits(guard.used);
+            // Orderings as in `remove`. Nobody looks at it: we have the lock.
+            if word.fetch_and(filled, Ordering::AcqRel) & filled == 0 {
                 // SAFETY: as above.
                 guard.unlist(unsafe { block.as_ref() });
                 // SAFETY: as in `free_block`.
@@ -229,22 +237,34 @@ impl Registry {
 
     /// How many tasks are in it.
     pub(crate) fn len(&self) -> usize {
-        let count = |shard: &CachePadded<Mutex<Shard>>| -> usize {
+        let count = |shard: &CachePadded<Mutex<Shard>>| -> u32 {
             let shard = shard.lock();
-            // SAFETY: blocks on the list are alive under its lock.
-            shard.blocks.iter().map(|block| unsafe { block.as_ref().len() }).sum()
+            // Relaxed: display only.
+            shard
+                .blocks()
+                .map(|(block, filled)| (block.word.load(Ordering::Relaxed) & filled).count_ones())
+                .sum()
         };
-        self.shards.iter().map(count).sum()
+        self.shards.iter().map(count).sum::<u32>() as usize
     }
 
     /// The task with this number, if it is in it.
     pub(crate) fn find(&self, id: u64) -> Option<TaskRef> {
         let shard = self.shard(id).lock();
-        let slots = shard.blocks.iter().flat_map(|block| {
-            // SAFETY: blocks on the list are alive under its lock.
-            unsafe { block.as_ref() }.slots.iter()
-        });
-        slots.filter_map(look).find(|task| task.header().id.get() == id)
+        let mut found = None;
+        for (block, filled) in shard.blocks() {
+            block.look(filled, |task| {
+                // SAFETY: alive while it is looked at.
+                if unsafe { task.as_ref() }.id.get() == id {
+                    // SAFETY: as above.
+                    found = Some(unsafe { TaskRef::to_running(task) });
+                }
+            });
+            if found.is_some() {
+                break;
+            }
+        }
+        found
     }
 
     pub(crate) fn outsiders(&self) -> &Outsiders {
@@ -256,9 +276,9 @@ impl Registry {
         let mut tasks = Vec::new();
         for shard in &self.shards {
             let shard = shard.lock();
-            for block in &shard.blocks {
-                // SAFETY: blocks on the list are alive under its lock.
-                unsafe { tasks.extend(block.as_ref().slots.iter().filter_map(look)) };
+            for (block, filled) in shard.blocks() {
+                // SAFETY: alive while it is looked at.
+                block.look(filled, |task| tasks.push(unsafe { TaskRef::to_running(task) }));
             }
         }
         tasks
@@ -269,33 +289,55 @@ impl Shard {
     #[cold]
     fn new_block(&mut self) -> NonNull<Block> {
         let block = NonNull::from(Box::leak(Box::new(Block {
-            slots: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            live: AtomicUsize::new(SLOTS),
-            at: AtomicUsize::new(self.blocks.len()),
+            slots: std::array::from_fn(|_| Cell::new(ptr::null_mut())),
+            word: AtomicU64::new(bits(SLOTS)),
+            at: Cell::new(self.blocks.len()),
         })));
         self.filling = Some(block);
         self.used = 0;
         self.blocks.push(block);
         block
     }
-}
 
-impl Shard {
     /// Takes a block off the list; the last one moves to its place.
     fn unlist(&mut self, block: &Block) {
-        let at = block.at.load(Ordering::Relaxed); // under the lock, as below
+        let at = block.at.get();
         self.blocks.swap_remove(at);
         if let Some(moved) = self.blocks.get(at) {
             // SAFETY: on the list, so alive.
-            unsafe { moved.as_ref() }.at.store(at, Ordering::Relaxed);
+            unsafe { moved.as_ref() }.at.set(at);
         }
+    }
+
+    /// The blocks, each with the bits of the slots that have been filled.
+    fn blocks(&self) -> impl Iterator<Item = (&Block, u64)> {
+        self.blocks.iter().map(|&block| {
+            let filled = if self.filling == Some(block) { self.used } else { SLOTS };
+            // SAFETY: blocks on the list are alive under its lock.
+            (unsafe { block.as_ref() }, bits(filled))
+        })
     }
 }
 
 impl Block {
-    fn len(&self) -> usize {
-        self.slots.iter().filter(|slot| !slot.load(Ordering::Relaxed).is_null()).count() // display only
+    /// Gives `f` each of its tasks, which stays alive meanwhile. Under the shard's lock; `f` runs no user code.
+    fn look(&self, filled: u64, mut f: impl FnMut(NonNull<Header>)) {
+        // Acquire: pairs with the Release in `remove`, for what has gone is not looked at. Release: pairs with the Acquire there.
+        let mut left = self.word.fetch_or(LOOK, Ordering::AcqRel) & filled;
+        while left != 0 {
+            if let Some(task) = NonNull::new(self.slots[left.trailing_zeros() as usize].get()) {
+                f(task);
+            }
+            left &= left - 1;
+        }
+        // Release: pairs with the Acquire in `remove`.
+        self.word.fetch_and(!LOOK, Ordering::Release);
     }
+}
+
+/// The bits of the first `count` slots.
+fn bits(count: usize) -> u64 {
+    (1 << count) - 1
 }
 
 impl Drop for Registry {
@@ -309,17 +351,4 @@ impl Drop for Registry {
             }
         }
     }
-}
-
-/// Makes a reference to the task in a slot, if there is one.
-fn look(slot: &AtomicPtr<Header>) -> Option<TaskRef> {
-    let task = NonNull::new(slot.load(Ordering::Relaxed))?; // the exchange decides
-    let locked = task.as_ptr().map_addr(|address| address | LOCKED);
-    // Acquire: pairs with the Release in `insert`. Only one thread looks at a time (the shard's lock), so a failure
-    // means that the task has been removed.
-    slot.compare_exchange(task.as_ptr(), locked, Ordering::Acquire, Ordering::Relaxed).ok()?;
-    // SAFETY: while the bit is set the task's remover waits, and with it the registry's reference stays.
-    let reference = unsafe { TaskRef::to_running(task) };
-    slot.store(task.as_ptr(), Ordering::Release); // pairs with the Acquire in `remove`
-    Some(reference)
 }

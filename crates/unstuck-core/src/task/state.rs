@@ -90,8 +90,10 @@ pub(crate) struct Completed {
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Let {
-    /// The task goes on alone; the waker in the `waiter` field, if any, belongs to the handle again.
-    Detached { waiter: bool },
+    /// The task goes on alone, and the handle's reference went in the same step: the task may be gone.
+    Gone,
+    /// The task goes on alone; the waker in the `waiter` field belongs to the handle again.
+    Waiter,
     /// The task has finished: the handle drops the outcome.
     Finished,
 }
@@ -195,6 +197,15 @@ impl State {
         })
     }
 
+    /// True if nobody can see how the task ends, nor wants to be told: there is no handle, and all references are the two of who
+    /// runs it to its end.
+    #[inline]
+    pub(crate) fn is_forgotten(&self) -> bool {
+        // Acquire: pairs with the Release in `drop_refs` and `drop_handle`: every use comes before the free.
+        let now = self.0.load(Ordering::Acquire);
+        now / REF == 2 && now & (HANDLE | WATCHED) == 0
+    }
+
     /// Somebody has left a callback in the extras; false if the task has finished, and nobody else will look there.
     pub(crate) fn watch(&self) -> bool {
         // Release (in `update`): pairs with the Acquire in `complete`, after which the callbacks are taken.
@@ -215,14 +226,18 @@ impl State {
         self.update(|now| if now & COMPLETE == 0 { Ok((now & !WAITER, true)) } else { Err(false) })
     }
 
-    /// The handle goes away. Its reference is still to be dropped.
+    /// The handle goes away.
     #[inline]
     pub(crate) fn drop_handle(&self) -> Let {
         self.update(|now| {
             if now & COMPLETE != 0 {
                 return Err(Let::Finished);
             }
-            Ok((now & !(HANDLE | WAITER), Let::Detached { waiter: now & WAITER != 0 }))
+            if now & WAITER != 0 {
+                return Ok((now & !(HANDLE | WAITER), Let::Waiter));
+            }
+            debug_assert!(now >= 2 * REF, "the registry holds every unfinished task");
+            Ok(((now & !HANDLE) - REF, Let::Gone))
         })
     }
 
