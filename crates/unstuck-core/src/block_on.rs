@@ -3,6 +3,7 @@
 //! The thread polls the future itself and sleeps in between. It is no worker: tasks never run here, so a task that
 //! blocks cannot delay the future that the program waits for, and the future may borrow from the caller's stack.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::pin;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{hint, patience, thread};
+use crate::sync::{hint, patience, thread, thread_local};
 use crate::task::{Cancelled, Canceller, Home};
 use crate::{context, job};
 
@@ -21,6 +22,18 @@ const WOKEN: u32 = 2;
 /// Looks at the state this often before the thread sleeps: a wake-up through the kernel costs the waker 4–17 µs and
 /// takes 40 µs to arrive (measured on 2 cores). About 10 µs: a longer spin takes a core away from a worker.
 const SPINS: u32 = patience(200);
+
+/// A thread that so many waits in a row outlasted looks only for a moment the next time: where other programs keep the cores
+/// busy, or both sides share one, a look keeps whom we wait for from running.
+const MISSES: u32 = 3;
+
+/// Every so many waits it looks as long as ever: things may have changed.
+const PROBE: u32 = 16;
+
+thread_local! {
+    /// How many waits of this thread in a row went on after it had looked.
+    static MISSED: Cell<u32> = const { Cell::new(0) };
+}
 
 struct Signal {
     state: AtomicU32,
@@ -45,15 +58,24 @@ impl Wake for Signal {
 }
 
 impl Signal {
-    /// Sleeps until woken; at once if woken since the last sleep. An error if the pool of this thread forbids it.
-    fn sleep(&self) -> Result<(), String> {
-        for _ in 0..SPINS {
+    /// Looks for a while whether a wake comes, which spares both sides the kernel.
+    fn look(&self) {
+        let missed = MISSED.with(Cell::get);
+        let spins = if missed < MISSES || missed % PROBE == 0 { SPINS } else { SPINS / 32 };
+        for _ in 0..spins {
             // Acquire: pairs with the Release in `wake_by_ref`.
             if self.state.load(Ordering::Acquire) == WOKEN {
-                break;
+                MISSED.with(|missed| missed.set(0));
+                return;
             }
             hint::spin_loop();
         }
+        MISSED.with(|count| count.set(missed.wrapping_add(1)));
+    }
+
+    /// Sleeps until woken; at once if woken since the last sleep. An error if the pool of this thread forbids it.
+    fn sleep(&self) -> Result<(), String> {
+        self.look();
         // On a pool's thread: another one may work meanwhile (job/host.rs).
         // Acquire: as above.
         let _lent = if self.state.load(Ordering::Acquire) == AWAKE { Some(job::lend()?) } else { None };

@@ -99,7 +99,7 @@ pub struct Scheduler {
 struct Shared {
     config: Config,
     /// A seat for each worker, and behind them seats for workers that the guard adds.
-    remotes: Box<[CachePadded<Remote>]>,
+    remotes: Box<[Arc<CachePadded<Remote>>]>,
     /// Seats that have ever been occupied: those after them need no look.
     seats: AtomicUsize,
     guard: Guard,
@@ -154,7 +154,8 @@ impl Scheduler {
     pub fn new(config: &Config, driver: Box<dyn Driver>) -> Self {
         assert!(config.workers > 0, "a runtime needs at least one worker thread: worker_threads(1) or more");
         let seats = config.workers + config.guard.spare_seats(config.workers);
-        let remotes = (0..seats).map(|seat| CachePadded::new(Remote::new(seat < config.workers))).collect();
+        let remote = |seat| Arc::new(CachePadded::new(Remote::new(seat < config.workers)));
+        let remotes = (0..seats).map(remote).collect();
         let shared = Arc::new(Shared {
             config: config.clone(),
             remotes,
@@ -302,7 +303,7 @@ impl Remote {
 impl Shared {
     /// The seats that a thread sits at, or has sat at.
     #[inline]
-    fn occupied(&self) -> &[CachePadded<Remote>] {
+    fn occupied(&self) -> &[Arc<CachePadded<Remote>>] {
         // Acquire: pairs with the Release in `seats::add`. An empty seat more or less does no harm.
         &self.remotes[..self.seats.load(Ordering::Acquire)]
     }

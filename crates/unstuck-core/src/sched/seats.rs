@@ -197,7 +197,7 @@ impl Watched for Arc<Shared> {
         if added == Replacement::AtWork {
             // Only now: a worker is never lost before another works in its place. If it has come back meanwhile, it
             // retires all the same.
-            let Remote { duty, pulse, parker, .. } = &*self.remotes[seat];
+            let Remote { duty, pulse, parker, .. } = &**self.remotes[seat];
             let marked = duty.mark_lost();
             debug_assert!(marked, "only the monitor marks, and once");
             if !pulse.beat.is_at(epoch) {
@@ -244,7 +244,7 @@ impl Watched for Arc<Shared> {
     fn stack(&self, seat: usize, epoch: u64) -> AskForStack {
         let shared = self.clone();
         Box::new(move |limit| {
-            let Remote { address, pulse, .. } = &*shared.remotes[seat];
+            let Remote { address, pulse, .. } = &**shared.remotes[seat];
             let address = address.lock().clone();
             address.ask(limit, || pulse.beat.is_at(epoch))
         })

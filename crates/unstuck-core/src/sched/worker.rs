@@ -10,6 +10,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_utils::CachePadded;
+
 use super::idle::Sleep;
 use super::queue::{Injector, Local};
 use super::{Pulse, Remote, Shared};
@@ -40,12 +42,6 @@ const SEARCH_ROUNDS: u32 = patience(40);
 /// Pauses between two rounds (a pause is 40 ns or so on today's servers).
 const SEARCH_PAUSES: u32 = patience(10);
 
-/// So many tasks at once from the injector are few.
-const FEW: usize = 8;
-
-/// How long a worker lets tasks gather in the injector, in pauses: some 2 µs.
-const GATHERING: u32 = patience(50);
-
 /// What a stolen task should take at least to be worth the theft: its lines change cores twice, 537 ns there and back.
 const WORTH_STEALING: Duration = Duration::from_micros(1);
 
@@ -57,6 +53,8 @@ const NAP: Duration = Duration::from_micros(50);
 pub(crate) struct Worker {
     shared: Arc<Shared>,
     index: usize,
+    /// What others see of it: found at `index`, but asked for several times a poll.
+    remote: Arc<CachePadded<Remote>>,
     local: Local,
     tick: Cell<u32>,
     turn: Cell<u32>,
@@ -64,8 +62,6 @@ pub(crate) struct Worker {
     random: Cell<u32>,
     /// Tasks were pushed to the queue, and so far a glance had to do to see whether somebody should be woken for them.
     owes_look: Cell<bool>,
-    /// How often in a row it has found only few tasks in the injector, but those at its first look.
-    trickle: Cell<u32>,
     /// When it stole last and how many polls it had begun then, until that theft has been judged.
     theft: Cell<Option<(Instant, u64)>>,
 }
@@ -73,6 +69,7 @@ pub(crate) struct Worker {
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, index: usize, local: Local) -> Self {
         Self {
+            remote: shared.remotes[index].clone(),
             shared,
             index,
             local,
@@ -81,7 +78,6 @@ impl Worker {
             streak: Cell::new(0),
             random: Cell::new(index as u32 * 2 + 1),
             owes_look: Cell::new(false),
-            trickle: Cell::new(0),
             theft: Cell::new(None),
         }
     }
@@ -165,7 +161,7 @@ impl Worker {
 
     #[inline]
     fn remote(&self) -> &Remote {
-        &self.shared.remotes[self.index]
+        &self.remote
     }
 
     #[inline]
@@ -198,7 +194,7 @@ impl Worker {
             if self.shared.idle.seems_lazy() {
                 self.shared.wake_one_for_worker();
             }
-        } else if self.shared.guard.may_wake_for_slot() {
+        } else if self.shared.guard.may_wake_for_slot() && self.shared.idle.seems_lazy() {
             self.wake_for_slot();
         }
     }
@@ -206,7 +202,7 @@ impl Worker {
     /// The task in the slot runs next, unless the present poll does not come back: now and then somebody is woken to see.
     #[cold]
     fn wake_for_slot(&self) {
-        if self.shared.idle.seems_lazy() && self.shared.guard.use_permission() {
+        if self.shared.guard.use_permission() {
             self.shared.wake_one();
         }
     }
@@ -342,13 +338,11 @@ impl Worker {
     /// (then it still does).
     fn look_around(&self) -> Option<Runnable> {
         let mut ages = Ages::new();
-        self.let_gather();
         for _ in 0..SEARCH_ROUNDS {
             if let Some(task) = self.steal() {
                 self.found();
                 return Some(task);
             }
-            self.trickle.set(0);
             if let Some(task) = ages.aged(self) {
                 self.found();
                 return Some(task);
@@ -360,16 +354,6 @@ impl Worker {
         None
     }
 
-    /// If a crowd comes through the injector and this worker is as fast as those who push, it takes each task while the next
-    /// is being pushed, and both wait for the other's cache lines. A moment without a look, and they meet once for many.
-    fn let_gather(&self) {
-        if self.trickle.get() >= 2 {
-            for _ in 0..GATHERING {
-                hint::spin_loop();
-            }
-        }
-    }
-
     /// This searcher found work, or gives up searching: the last one passes the duty on.
     fn found(&self) {
         if self.shared.idle.stop_searching() && self.shared.has_work() {
@@ -379,8 +363,6 @@ impl Worker {
 
     fn steal(&self) -> Option<Runnable> {
         if let Some(task) = self.shared.injector.steal_into(&self.local, Injector::BATCH) {
-            let few = self.local.len() < FEW; // it was empty
-            self.trickle.set(if few { self.trickle.get() + 1 } else { 0 });
             return Some(task);
         }
         let remotes = self.shared.occupied();
