@@ -65,11 +65,8 @@ impl<T> Task<T> {
     /// The caller owns the handle's reference and HANDLE is set; `T` is the output of the task's future.
     pub(super) unsafe fn from_raw(header: NonNull<Header>) -> Self {
         // SAFETY: the caller's promise.
-        Self {
-            raw: ManuallyDrop::new(unsafe { TaskRef::from_raw(header) }),
-            joining: Joining::No,
-            output: PhantomData,
-        }
+        let raw = unsafe { TaskRef::from_raw(header) };
+        Self { raw: ManuallyDrop::new(raw), joining: Joining::No, output: PhantomData }
     }
 
     pub(super) fn raw(&self) -> &TaskRef {
