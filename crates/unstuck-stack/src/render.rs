@@ -5,6 +5,8 @@
 //! own functions. So both ends are trimmed, and nothing in between: there a frame of the runtime explains how one function
 //! of theirs came to call another. If nothing would remain, nothing is trimmed.
 //!
+//! A program that was stripped has no names for its own functions. Then their addresses stay, and a last line says why.
+//!
 //! At the inner end std and C functions stay, but only the last few before somebody else's: `std::thread::sleep` or
 //! `Receiver::recv` is the answer to "doing what?", and the twelve functions that it calls are not.
 
@@ -38,7 +40,8 @@ pub struct Frame {
 pub fn render(frames: &[Frame]) -> String {
     let here = env::current_dir().ok().and_then(|path| path.to_str().map(|path| format!("{path}/")));
     let mut text = String::new();
-    for (number, frame) in trimmed(frames).iter().enumerate() {
+    let shown = trimmed(frames);
+    for (number, frame) in shown.iter().enumerate() {
         // Writing to a String does not fail.
         let _ = writeln!(text, "{number:4}: {}", frame.function);
         let Some(file) = &frame.file else { continue };
@@ -47,6 +50,14 @@ pub fn render(frames: &[Frame]) -> String {
             Some(line) => writeln!(text, "             at {file}:{line}"),
             None => writeln!(text, "             at {file}"),
         };
+    }
+    let nameless = shown.iter().filter(|frame| is_nameless(frame)).count();
+    if nameless > 0 {
+        let _ = writeln!(
+            text,
+            "      {nameless} of these have no name: the program was stripped, or some library was (in Cargo's profile \
+             strip = \"debuginfo\" keeps names)"
+        );
     }
     text
 }
@@ -58,7 +69,9 @@ fn trimmed(frames: &[Frame]) -> &[Frame] {
     let Some(first) = frames.iter().position(|frame| !is_runtime(frame)) else { return frames };
     let theirs = frames.iter().position(|frame| !is_runtime(frame) && !is_library(frame));
     let first = theirs.map_or(first, |theirs| first.max(theirs.saturating_sub(KEPT)));
-    match frames.iter().rposition(|frame| !is_runtime(frame) && !is_beginning(frame)) {
+    // Where nobody's function has a name, the nameless ones are theirs.
+    let is_end = |frame: &Frame| is_beginning(frame) || theirs.is_some() && is_nameless(frame);
+    match frames.iter().rposition(|frame| !is_runtime(frame) && !is_end(frame)) {
         Some(last) if last >= first => &frames[first..=last],
         _ => &frames[first..],
     }
@@ -101,7 +114,6 @@ const BEGINNINGS: &[&str] = &[
     "std::thread::lifecycle::",
     "std::thread::spawn",
     "std::thread::scoped::",
-    "unknown function",
 ];
 const BEGINNINGS_IN_C: &[&str] = &[
     "_start",
@@ -113,6 +125,13 @@ const BEGINNINGS_IN_C: &[&str] = &[
     "clone",
     "clone3",
 ];
+
+/// What `symbolise` calls a function without a name.
+pub(crate) const NAMELESS: &str = "unknown function at ";
+
+fn is_nameless(frame: &Frame) -> bool {
+    frame.function.starts_with(NAMELESS)
+}
 
 /// std's or the C library's.
 fn is_library(frame: &Frame) -> bool {

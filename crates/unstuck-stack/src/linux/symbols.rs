@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::modules::{self, Changes};
 use crate::Frame;
+use crate::render::NAMELESS;
 
 /// A program stalls in few places. If it has more than this, start over.
 const MOST_ADDRESSES: usize = 4096;
@@ -49,7 +50,7 @@ fn frames_at(address: usize) -> Vec<Frame> {
         });
     });
     if frames.is_empty() {
-        frames.push(Frame { function: format!("unknown function at {address:#x}"), file: None, line: None });
+        frames.push(Frame { function: format!("{NAMELESS}{address:#x}"), file: None, line: None });
     }
     frames
 }

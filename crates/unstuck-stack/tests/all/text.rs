@@ -36,6 +36,24 @@ fn the_runtime_is_left_out_at_both_ends_but_not_in_between() {
 }
 
 #[test]
+fn a_stripped_program_shows_addresses_and_says_why() {
+    let frames = |names: &[&str]| -> Vec<_> {
+        names.iter().map(|name| Frame { function: (*name).into(), file: None, line: None }).collect()
+    };
+    let text = render(&frames(&[
+        "clock_nanosleep",
+        "unknown function at 0x17",
+        "unknown function at 0x42",
+        "__clone3",
+    ]));
+    assert!(text.contains("0: clock_nanosleep") && text.contains("2: unknown function at 0x42"), "{text}");
+    assert!(text.contains("2 of these have no name: the program was stripped"), "{text}");
+    // One that belongs to nobody, at the outer end of what has names, is not worth a line.
+    let text = render(&frames(&["shop::slow", "unknown function at 0x42", "start_thread"]));
+    assert_eq!(text, "   0: shop::slow\n");
+}
+
+#[test]
 fn what_the_thread_waits_in_is_shown() {
     let stack =
         ["clock_nanosleep", "std::thread::sleep", "shop::slow", "unstuck_core::run", "std::rt::lang_start"];
