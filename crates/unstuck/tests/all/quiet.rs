@@ -7,25 +7,36 @@ use unstuck::{Runtime, sleep};
 
 use crate::support::{alone, field, threads, until};
 
-/// How often each of the runtime's threads has gone to sleep so far.
+/// Nothing that is to stay leaves within the test.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// How often each of the runtime's threads has got a CPU so far, because it was woken or because others had pushed it off.
 fn sleeps() -> BTreeMap<String, u64> {
     let threads = threads().into_iter().filter(|(name, _)| name.starts_with("idle-"));
     threads
-        .map(|(name, status)| (name, field(&status, "voluntary_ctxt_switches:").parse().unwrap()))
+        .map(|(name, status)| {
+            let count = |kind| field(&status, kind).parse::<u64>().unwrap();
+            (name, count("voluntary_ctxt_switches:") + count("nonvoluntary_ctxt_switches:"))
+        })
         .collect()
 }
 
 #[test]
 fn a_runtime_with_nothing_to_do_makes_no_wake_ups() {
     alone(|| {
-        let runtime =
-            Runtime::builder().worker_threads(3).thread_name("idle").cpu_threads(2).build().unwrap();
+        let runtime = Runtime::builder()
+            .worker_threads(3)
+            .thread_name("idle")
+            .cpu_threads(2)
+            .blocking_keep_alive(HOUR)
+            .build()
+            .unwrap();
         // Everything a busy program would leave behind: waiting tasks, far timers, idle threads in both pools.
         for _ in 0..10_000 {
             drop(runtime.spawn(std::future::pending::<()>()));
         }
         for _ in 0..100 {
-            drop(runtime.spawn(sleep(Duration::from_secs(3600))));
+            drop(runtime.spawn(sleep(HOUR)));
         }
         runtime.handle().spawn_blocking(|| ()).wait().unwrap();
         runtime.handle().cpu(|| ()).wait().unwrap();
@@ -44,7 +55,7 @@ fn a_runtime_with_nothing_to_do_makes_no_wake_ups() {
             assert!(before.contains_key(name), "{name} in {before:?}");
         }
         let polls = runtime.statistics().tasks.polls;
-        std::thread::sleep(Duration::from_secs(2));
+        std::thread::sleep(Duration::from_secs(10));
         assert_eq!(sleeps(), before);
         assert_eq!(runtime.statistics().tasks.polls, polls);
     });

@@ -127,6 +127,11 @@ pub(crate) fn open_files() -> usize {
 /// Says in a child which test it was started for.
 const ROLE: &str = "UNSTUCK_TEST_ALONE";
 
+/// Is this process one that a test has started?
+pub(crate) fn is_child() -> bool {
+    std::env::var_os(ROLE).is_some()
+}
+
 /// Runs the body of a test in a process of its own, where nothing else is counted, limited, stopped or killed.
 ///
 /// The test binary starts itself again with the name of the calling test, which follows from the closure's type.

@@ -9,5 +9,6 @@ mod panics;
 mod process;
 mod resources;
 mod shutdown;
+mod stalls;
 mod time;
 mod wakers;
