@@ -123,6 +123,7 @@ impl Keeper {
         let seat = self.seat.clone();
         let begun = sender.begin(Arc::new(move || seat.kill(number, Killed::Cancelled)));
         let outcome = if begun { self.send(&frame, limit) } else { Outcome::Cancelled };
+        self.shared.spare.put(frame);
         // No kill for this job comes any more. A value that is here counts, even if its process was killed since.
         let killed = self.seat.end();
         // On the idle list before the answer is out: who submits the next job as soon as it has this answer finds a

@@ -75,6 +75,14 @@ pub(crate) fn send(socket: &UnixStream, bytes: &[u8]) -> io::Result<usize> {
     Ok(rustix::net::send(socket, bytes, flags)?)
 }
 
+/// Much may be on its way in a socket: for a megabyte the two sides then wait for each other a few times, not a dozen times.
+///
+/// The system's limit (`net.core.wmem_max` on Linux) cuts it off without a word. No memory is used before something is sent.
+pub(crate) fn widen(socket: &UnixStream) {
+    const IN_FLIGHT: usize = 1 << 20;
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(socket, IN_FLIGHT);
+}
+
 /// Reads from it do not wait any more.
 pub(crate) fn do_not_wait(fd: impl AsFd) -> io::Result<()> {
     Ok(rustix::io::ioctl_fionbio(fd, true)?)

@@ -55,10 +55,11 @@ impl Parcel {
         job: &J,
         options: Options,
         limit: Option<Duration>,
+        buffer: Vec<u8>,
     ) -> (Option<Self>, JobHandle<J::Output>) {
         let (errand, handle) = errand(options);
         // Serialize is the user's code, and submit never panics.
-        let parcel = match panic::catch_unwind(AssertUnwindSafe(|| frame_of(job))) {
+        let parcel = match panic::catch_unwind(AssertUnwindSafe(|| frame_in(buffer, job))) {
             Ok(Ok(frame)) => Some(Self { frame, limit, sender: Box::new(Typed::<J>(errand)) }),
             Ok(Err(why)) => {
                 let loss = Loss::Codec(format!("its arguments cannot be written down ({why})"));
@@ -77,7 +78,11 @@ impl Parcel {
 
 /// The question that a job is.
 pub(crate) fn frame_of<J: PortableJob>(job: &J) -> Result<Vec<u8>, String> {
-    let write = || postcard::to_extend(job, postcard::to_extend(J::NAME, wire::begin(Kind::Run))?);
+    frame_in(Vec::new(), job)
+}
+
+fn frame_in<J: PortableJob>(buffer: Vec<u8>, job: &J) -> Result<Vec<u8>, String> {
+    let write = || postcard::to_extend(job, postcard::to_extend(J::NAME, wire::begin_in(buffer, Kind::Run))?);
     wire::seal(write().map_err(|error| error.to_string())?)
 }
 

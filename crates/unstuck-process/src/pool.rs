@@ -16,6 +16,7 @@ use crate::parcel::Parcel;
 use crate::portable::PortableJob;
 use crate::roster::{Call, Roster};
 use crate::seat::{Killed, Seat};
+use crate::wire::Spare;
 
 const CLOSED: &str = "its process pool has shut down: submit jobs before the shutdown, or to another pool";
 
@@ -89,6 +90,7 @@ pub struct Handle {
 pub(crate) struct Shared {
     pub(crate) roster: Roster<Seat, Parcel>,
     pub(crate) recipe: Recipe,
+    pub(crate) spare: Spare,
     /// Keepers, for their names.
     pub(crate) hired: AtomicU64,
     pub(crate) started: AtomicU64,
@@ -124,6 +126,7 @@ impl ProcessPool {
         let shared = Arc::new(Shared {
             roster: Roster::new(recipe.rules),
             recipe,
+            spare: Spare::default(),
             hired: AtomicU64::new(0),
             started: AtomicU64::new(0),
             done: AtomicU64::new(0),
@@ -292,7 +295,8 @@ impl Handle {
     )]
     pub fn submit<J: PortableJob>(&self, job: J, options: Options) -> JobHandle<J::Output> {
         let short = J::NAME.rsplit("::").next().unwrap_or(J::NAME);
-        let (parcel, handle) = Parcel::pack(&job, options.or_name(short), self.limit);
+        let (parcel, handle) =
+            Parcel::pack(&job, options.or_name(short), self.limit, self.shared.spare.take());
         if let Some(parcel) = parcel {
             match self.shared.roster.submit(parcel) {
                 Call::Queued => {}

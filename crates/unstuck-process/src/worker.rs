@@ -97,6 +97,8 @@ impl Worker {
     fn spawn(recipe: &Recipe) -> io::Result<Self> {
         let (socket, theirs) = UnixStream::pair()?;
         socket.set_nonblocking(true)?;
+        os::widen(&socket);
+        os::widen(&theirs);
         let mut command = Command::new(&recipe.program);
         command.args(&recipe.arguments).env(inside::VARIABLE, std::process::id().to_string());
         command.envs(recipe.environment.iter().map(|(name, value)| (name, value)));
