@@ -208,6 +208,12 @@ impl Handle {
         }
     }
 
+    /// How many workers have something to do. A glance, which may be wrong a moment later.
+    #[must_use]
+    pub fn busy_workers(&self) -> usize {
+        self.home.busy()
+    }
+
     /// The number of unfinished tasks.
     pub fn task_count(&self) -> usize {
         self.home.registry().len()

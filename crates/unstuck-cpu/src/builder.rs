@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use unstuck_core::job::{Shutdown, Wrapper};
 
 use crate::engine::Engine;
+use crate::permits::Busy;
 use crate::pool::CpuPool;
 
 /// How far compute threads step back, on the kernel's scale from 0 to 19: see `Builder::low_priority`.
@@ -44,6 +45,8 @@ pub(crate) struct Recipe {
     pub(crate) stack_size: Option<usize>,
     pub(crate) low_priority: bool,
     pub(crate) max_jobs: Option<NonZeroU64>,
+    pub(crate) cpus: usize,
+    pub(crate) busy: Option<Busy>,
     pub(crate) initializer: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) around: Option<Arc<Wrapper>>,
     pub(crate) spawner: Spawner,
@@ -58,6 +61,8 @@ impl Builder {
                 stack_size: None,
                 low_priority: true,
                 max_jobs: None,
+                cpus: num_cpus::get(),
+                busy: None,
                 initializer: None,
                 around: None,
                 spawner: Arc::new(thread::Builder::spawn),
@@ -92,6 +97,16 @@ impl Builder {
     /// off if computing is what the machine is for. On other systems it does nothing.
     pub fn low_priority(mut self, low: bool) -> Self {
         self.recipe.low_priority = low;
+        self
+    }
+
+    /// One budget of CPUs with others: `busy` says how many of *their* threads have something to do now. While some do so for
+    /// more than a moment, fewer threads of the pool take jobs, one at the least; see permits.rs for how, and why nothing
+    /// can wait for ever. Unset, all threads work.
+    ///
+    /// `busy` is called after each job that took more than 50 µs, on the pool's threads; it must be quick, and not panic.
+    pub fn share_cpus(mut self, busy: impl Fn() -> usize + Send + Sync + 'static) -> Self {
+        self.recipe.busy = Some(Arc::new(busy));
         self
     }
 
@@ -139,6 +154,12 @@ impl Builder {
     /// What dropping the pool does: [`Shutdown::wait`] unless set, so that a pool is a scope for its jobs.
     pub fn on_drop(mut self, how: Shutdown) -> Self {
         self.on_drop = how;
+        self
+    }
+
+    #[cfg(all(test, not(unstuck_loom)))]
+    pub(crate) fn cpus(mut self, cpus: usize) -> Self {
+        self.recipe.cpus = cpus;
         self
     }
 

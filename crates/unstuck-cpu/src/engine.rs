@@ -26,6 +26,7 @@ use unstuck_core::sync::Mutex;
 
 use crate::builder::Recipe;
 use crate::crew::Crew;
+use crate::permits::Permits;
 use crate::pool::Statistics;
 use crate::roll::{Call, Kind, Refused, Roll, Rules};
 
@@ -49,6 +50,7 @@ pub(crate) struct Engine {
     pub(crate) recipe: Recipe,
     roll: Roll<Entry, RunningJob>,
     crew: Arc<Crew>,
+    permits: Permits,
     pools: Mutex<Pools>,
     started: AtomicBool,
     /// Counts how often the threads have been made anew.
@@ -119,6 +121,7 @@ impl Engine {
     pub(crate) fn new(recipe: Recipe) -> Arc<Self> {
         Arc::new_cyclic(|myself| Self {
             roll: Roll::new(Rules { threads: recipe.threads, max_extra: MAX_EXTRA }),
+            permits: Permits::new(recipe.cpus, recipe.busy.clone()),
             crew: Arc::new(Crew::new(Arc::new(Post(myself.clone())))),
             recipe,
             pools: Mutex::default(),
@@ -273,6 +276,10 @@ impl Engine {
     fn shift(&self, extra: Option<usize>) {
         let busy = Restore::busy_with(Busy::InShift);
         let kind = Kind { extra: extra.is_some(), guest: busy.0 != Busy::No };
+        let budgeted = !kind.guest && !kind.extra;
+        if budgeted {
+            self.permits.take();
+        }
         // The clock is read once a job, and not under the lock: the end of one is the beginning of the next.
         let (mut count, begins) = (0, Cell::new(Instant::now()));
         let run = |entry: Entry| {
@@ -284,7 +291,13 @@ impl Engine {
             let now = Instant::now();
             count += 1;
             if now.duration_since(begins.replace(now)) > LONG || count % MANY == 0 {
+                if budgeted {
+                    self.permits.give();
+                }
                 rayon::yield_now();
+                if budgeted {
+                    self.permits.take();
+                }
                 begins.set(Instant::now());
             }
         };
@@ -292,6 +305,9 @@ impl Engine {
             RunningJob::begins_at(entry.token.take().expect("it begins once"), begins.get())
         };
         let last = self.roll.work(kind, || self.is_worn(), note, run, |call| self.send(call));
+        if budgeted {
+            self.permits.give();
+        }
         drop(busy);
         if let Some(place) = extra {
             self.rest(place);
@@ -412,12 +428,14 @@ impl Host for Post {
             )
         };
         let call = engine.roll.waits(BUSY.get() == Busy::InShift, tell)?;
+        engine.permits.lend();
         engine.send(call);
         Ok(())
     }
 
     fn goes_on(&self) {
         if let Some(engine) = self.0.upgrade() {
+            engine.permits.take_back();
             engine.roll.goes_on(BUSY.get() == Busy::InShift);
         }
     }

@@ -19,7 +19,7 @@
 //!   iterator.
 //! * [`Map`] (map.rs): apply a function to many items, results in order, a bounded number ahead.
 //! * roll.rs: who works on the queue: start reading there. engine.rs: how that becomes closures on rayon's threads.
-//!   crew.rs: the threads' lives.
+//!   crew.rs: the threads' lives. permits.rs: how many of them compute while others need CPUs.
 //! * [`enter`], [`current`] (context.rs): the current pool of a thread.
 //!
 //! A plain `rayon::ThreadPool` runs jobs too: it implements [`Executor`](unstuck_core::Executor).
@@ -40,6 +40,7 @@ mod context;
 mod crew;
 mod engine;
 mod map;
+mod permits;
 mod pool;
 mod roll;
 

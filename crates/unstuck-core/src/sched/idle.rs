@@ -111,6 +111,13 @@ impl Idle {
         if self.seems_lazy() { self.pick_slowly() } else { None }
     }
 
+    /// How many neither search nor sleep. A glance, which may be wrong.
+    pub(crate) fn busy(&self) -> usize {
+        let counts = Counts(self.counts.load(Ordering::Relaxed)); // a hint
+        let others = counts.searching() + counts.asleep();
+        usize::try_from(self.workers.saturating_sub(others)).unwrap_or(usize::MAX)
+    }
+
     /// A glance: somebody sleeps, and not for a nap, and nobody searches. May be wrong; for callers that are awake and
     /// would see to the work themselves.
     #[inline]

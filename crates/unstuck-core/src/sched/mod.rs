@@ -396,6 +396,10 @@ impl Home for Shared {
         self.config.on_failure.clone()
     }
 
+    fn busy(&self) -> usize {
+        self.idle.busy()
+    }
+
     fn drained(&self) {
         self.wake_everyone();
     }

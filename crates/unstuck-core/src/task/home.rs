@@ -32,6 +32,11 @@ pub(crate) trait Home: Send + Sync {
     /// The registry has been closed and its last task has left.
     fn drained(&self);
 
+    /// How many workers have something to do: a glance, which may be wrong.
+    fn busy(&self) -> usize {
+        0
+    }
+
     /// A thread that waits for a future of this home (`block_on`) fell asleep. A paused clock must not jump while one
     /// of them is about to do something.
     fn outside_sleeps(&self) {}

@@ -1,5 +1,6 @@
 //! The compute pool's promises, one sentence each.
 
+mod budget;
 mod faults;
 mod map;
 mod nested;

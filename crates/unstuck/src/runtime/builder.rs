@@ -38,6 +38,7 @@ pub struct Builder {
     pub(super) blocking_queue: Option<(usize, Overflow)>,
     pub(super) cpu_threads: Option<usize>,
     pub(super) cpu_low_priority: bool,
+    pub(super) cpu_budget: bool,
     adaptive_offload: bool,
     guard: GuardConfig,
     /// What was asked for; a single-threaded loop is watched only if somebody wants it.
@@ -72,6 +73,7 @@ impl Builder {
             blocking_queue: None,
             cpu_threads: None,
             cpu_low_priority: true,
+            cpu_budget: true,
             adaptive_offload: true,
             guard: GuardConfig::default(),
             policy: None,
@@ -158,6 +160,14 @@ impl Builder {
     #[must_use]
     pub fn cpu_low_priority(mut self, low: bool) -> Self {
         self.cpu_low_priority = low;
+        self
+    }
+
+    /// Whether workers and `cpu` share one budget of CPUs: while workers stay busy, fewer calls of `cpu` run at a time, one
+    /// at the least. Tasks never wait for it. On unless set.
+    #[must_use]
+    pub fn cpu_budget(mut self, on: bool) -> Self {
+        self.cpu_budget = on;
         self
     }
 

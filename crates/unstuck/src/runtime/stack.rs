@@ -84,6 +84,10 @@ impl Stack {
             .low_priority(builder.cpu_low_priority)
             .around(enters())
             .on_drop(Shutdown::within(Duration::ZERO));
+        if builder.cpu_budget {
+            let workers = core.clone();
+            cpu = cpu.share_cpus(move || workers.busy_workers());
+        }
         if let Some(threads) = builder.max_blocking_threads {
             blocking = blocking.max_threads(threads);
         }
