@@ -38,6 +38,9 @@ fn main() {
     let mut compare = Compare { table: speed_table(&options), options: &options, runtimes: &runtimes };
     work::all(&mut compare);
     compare.table.print();
+    if wants("to_thread") {
+        adaptive_off(&options).print();
+    }
     if wants("lateness") {
         report::lateness(&runtimes).print();
     }
@@ -49,10 +52,12 @@ fn main() {
     }
     if wants("cpu, heartbeat") {
         report::computing(&runtimes, workers(), options.rounds).print();
+        report::crowd(&runtimes, workers(), options.rounds).print();
     }
     drop(runtimes);
     if wants("ramp-up") {
         ramp_up(options.rounds.min(5)).print();
+        back_down().print();
     }
     if wants("memory") {
         memory().print();
@@ -154,6 +159,39 @@ impl Line {
 fn rounds_within_budget(asked: usize, once: Duration) -> usize {
     let fit = (3.0 / once.as_secs_f64().max(1e-3)) as usize;
     asked.min(fit.max(3))
+}
+
+/// The lines about empty closures once more, with an unstuck that keeps none of them on its workers.
+fn adaptive_off(options: &Options) -> Table {
+    let unstuck = Unstuck::start_with(workers(), |it| it.adaptive_offload(false));
+    let (tokio, smol) = (Tokio::start(workers()), Smol::start(workers()));
+    let runtimes = Runtimes { unstuck, tokio, smol };
+    let table = Table::new("The same with adaptive_offload(false): unstuck too goes to a thread", &COLUMNS);
+    let mut compare = Compare { options, runtimes: &runtimes, table };
+    compare.visit::<work::blocking::RoundTrip>();
+    compare.visit::<work::blocking::BatchOf16>();
+    compare.table
+}
+
+/// After 500 closures at once, until the threads are gone that ran them.
+fn back_down() -> Table {
+    let (alive, watched) = (work::blocking::KEEP_ALIVE, work::blocking::WATCHED);
+    let title = format!(
+        "And back: until the 500 threads are gone, idle ones staying {alive:?} where one may choose (smol: 500 ms); \
+         watched for {watched:?}"
+    );
+    let mut table = Table::new(title, &["runtime", "took", "threads left"]);
+    let seen = [
+        (Unstuck::NAME, probe::back_down::<Unstuck>()),
+        (Tokio::NAME, probe::back_down::<Tokio>()),
+        (Smol::NAME, probe::back_down::<Smol>()),
+    ];
+    for (name, seen) in seen {
+        let Some((took, left)) = seen else { continue };
+        let took = if left == 0 { short(took.as_secs_f64()) } else { format!("over {watched:?}") };
+        table.row([name.to_string(), took, left.to_string()]);
+    }
+    table
 }
 
 fn ramp_up(rounds: usize) -> Table {

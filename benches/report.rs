@@ -32,6 +32,31 @@ pub fn lateness(runtimes: &Runtimes) -> Table {
     table
 }
 
+/// unstuck with one half of what makes compute threads stand back, with the other, with none.
+struct Manners {
+    evenly: Unstuck,
+    unbounded: Unstuck,
+    neither: Unstuck,
+}
+
+impl Manners {
+    const NAMES: [&str; 6] = [
+        Unstuck::NAME,
+        "unstuck, even priority",
+        "unstuck, no budget",
+        "unstuck, neither",
+        Tokio::NAME,
+        Smol::NAME,
+    ];
+
+    fn start(workers: usize) -> Self {
+        let with = |low, budget| {
+            Unstuck::start_with(workers, |builder| builder.cpu_low_priority(low).cpu_budget(budget))
+        };
+        Self { evenly: with(false, true), unbounded: with(true, false), neither: with(false, false) }
+    }
+}
+
 /// What 64 jobs of 1 ms cost on each runtime and on rayon alone, and how late a heartbeat is beside them.
 pub fn computing(runtimes: &Runtimes, workers: usize, rounds: usize) -> Table {
     let title = format!(
@@ -39,14 +64,16 @@ pub fn computing(runtimes: &Runtimes, workers: usize, rounds: usize) -> Table {
     );
     let mut table = table(&title, &["runtime", "a batch", "of rayon's"]);
     let rayon = rayon::ThreadPoolBuilder::new().num_threads(workers).build().expect("rayon starts");
-    let even = Unstuck::start_with(workers, |builder| builder.cpu_low_priority(false));
-    let mut hearts = [const { Vec::new() }; 4];
-    let mut batches = [const { Vec::new() }; 5];
+    let manners = Manners::start(workers);
+    let mut hearts = [const { Vec::new() }; 6];
+    let mut batches = [const { Vec::new() }; 7];
     for _ in 0..rounds {
         let Runtimes { unstuck, tokio, smol } = runtimes;
         let seen = [
             cpu::beside_the_heart(unstuck, 1),
-            cpu::beside_the_heart(&even, 1),
+            cpu::beside_the_heart(&manners.evenly, 1),
+            cpu::beside_the_heart(&manners.unbounded, 1),
+            cpu::beside_the_heart(&manners.neither, 1),
             cpu::beside_the_heart(tokio, 1),
             cpu::beside_the_heart(smol, 1),
         ];
@@ -54,16 +81,48 @@ pub fn computing(runtimes: &Runtimes, workers: usize, rounds: usize) -> Table {
             batches[nth].push(took);
             hearts[nth].push(beats);
         }
-        batches[4].push(cpu::on_rayon_alone(&rayon, 1));
+        batches[6].push(cpu::on_rayon_alone(&rayon, 1));
     }
     let medians = batches.map(|times| Spread::new(times).median().as_secs_f64());
-    let alone = medians[4];
-    let names = [Unstuck::NAME, "unstuck, even priority", Tokio::NAME, Smol::NAME];
-    for ((name, beats), batch) in names.into_iter().zip(hearts).zip(medians) {
+    let alone = medians[6];
+    for ((name, beats), batch) in Manners::NAMES.into_iter().zip(hearts).zip(medians) {
         let start = vec![name.into(), short(batch), format!("{:.2}", batch / alone)];
         table.row([start, delays(&Spread::all(beats))].concat());
     }
     table.row(["rayon alone", &short(alone), "1.00", "", "", "", ""].map(Into::into));
+    table
+}
+
+/// The same work beside a task that computes without end and closures that wait.
+pub fn crowd(runtimes: &Runtimes, workers: usize, rounds: usize) -> Table {
+    let title = format!(
+        "64 × 1 ms in cpu, 64 × 1 ms asleep in threads, a task that computes 200 µs a poll, a heartbeat: medians of {rounds}"
+    );
+    let mut table = table(&title, &["runtime", "a batch", "polls/s"]);
+    let manners = Manners::start(workers);
+    let mut seen = [const { (Vec::new(), Vec::new(), Vec::new()) }; 6];
+    for _ in 0..rounds {
+        let Runtimes { unstuck, tokio, smol } = runtimes;
+        let round = [
+            cpu::in_a_crowd(unstuck),
+            cpu::in_a_crowd(&manners.evenly),
+            cpu::in_a_crowd(&manners.unbounded),
+            cpu::in_a_crowd(&manners.neither),
+            cpu::in_a_crowd(tokio),
+            cpu::in_a_crowd(smol),
+        ];
+        for (all, cpu::Crowd { batch, polls, late }) in seen.iter_mut().zip(round) {
+            all.0.push(batch);
+            all.1.push(polls);
+            all.2.push(late);
+        }
+    }
+    for (name, (batches, mut polls, beats)) in Manners::NAMES.into_iter().zip(seen) {
+        polls.sort_unstable_by(f64::total_cmp);
+        let batch = Spread::new(batches).median().as_secs_f64();
+        let start = vec![name.into(), short(batch), format!("{:.0}", polls[polls.len() / 2])];
+        table.row([start, delays(&Spread::all(beats))].concat());
+    }
     table
 }
 

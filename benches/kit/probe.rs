@@ -15,7 +15,7 @@ use std::hint::black_box;
 use std::process::{Command, exit};
 use std::thread;
 use std::time::Duration;
-use unstuck::StallPolicy;
+use unstuck::{Builder, StallPolicy};
 
 const QUESTION: &str = "UNSTUCK_BENCHES_QUESTION";
 
@@ -39,9 +39,13 @@ pub fn answer_and_exit(workers: usize) {
     let Ok(question) = std::env::var(QUESTION) else { return };
     let (what, name) = question.split_once(' ').expect("a question and a runtime");
     match name {
-        Unstuck::NAME => answer(what, &Unstuck::start_with(workers, |it| it.rescue_keep_alive(KEEP_ALIVE))),
+        Unstuck::NAME => {
+            let set =
+                |it: Builder| it.rescue_keep_alive(KEEP_ALIVE).blocking_keep_alive(blocking::KEEP_ALIVE);
+            answer(what, &Unstuck::start_with(workers, set));
+        }
         GUARD_OFF => answer(what, &Unstuck::start_with(workers, |it| it.stall_guard(StallPolicy::Off))),
-        Tokio::NAME => answer(what, &Tokio::start(workers)),
+        Tokio::NAME => answer(what, &Tokio::start_with_keep_alive(workers, blocking::KEEP_ALIVE)),
         Smol::NAME => answer(what, &Smol::start(workers)),
         _ => panic!("no runtime is called {name}"),
     }
@@ -56,6 +60,15 @@ pub fn memory<R: Rt>() -> Option<f64> {
 /// How long a fresh pool takes until [`blocking::RAMP`] closures run at once.
 pub fn ramp_up<R: Rt>() -> Duration {
     Duration::from_secs_f64(ask(R::NAME, "ramp-up")[0])
+}
+
+/// How long after that it takes until the pool's threads are gone, and how many are left if that takes too long. By the
+/// runtime's type.
+pub fn back_down<R: Rt>() -> Option<(Duration, u64)> {
+    match ask(R::NAME, "back-down")[..] {
+        [time, left] => Some((Duration::from_secs_f64(time), left as u64)),
+        _ => None,
+    }
 }
 
 /// A runtime with nothing to do, for [`IDLE`]: how many threads it has, and what they do. By the runtime's name.
@@ -113,6 +126,7 @@ fn answer<R: Rt>(what: &str, rt: &R) {
     let numbers = match what {
         "memory" => Vec::from_iter(bytes_per_pending_task(rt)),
         "ramp-up" => vec![blocking::ramp_up(rt).as_secs_f64()],
+        "back-down" => back_down_in_numbers(rt),
         "idle" => watch_it_idle(rt).unwrap_or_default(),
         "storm" => watch_a_storm(rt),
         _ => panic!("no probe is called {what}"),
@@ -120,6 +134,11 @@ fn answer<R: Rt>(what: &str, rt: &R) {
     for number in numbers {
         println!("{number}");
     }
+}
+
+fn back_down_in_numbers<R: Rt>(rt: &R) -> Vec<f64> {
+    let seen = blocking::back_down(rt);
+    seen.map_or(Vec::new(), |(time, left)| vec![time.as_secs_f64(), left as f64])
 }
 
 fn bytes_per_pending_task<R: Rt>(rt: &R) -> Option<f64> {

@@ -15,6 +15,16 @@ pub struct Tokio(Runtime);
 /// tokio's runtime on the current thread.
 pub struct TokioSingle(Runtime);
 
+impl Tokio {
+    /// Starts it with threads for blocking calls that leave when they have been idle for so long.
+    pub fn start_with_keep_alive(workers: usize, keep_alive: Duration) -> Self {
+        rayon_lane::start(workers);
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(workers).enable_time().thread_keep_alive(keep_alive);
+        Self(builder.build().expect("tokio starts"))
+    }
+}
+
 macro_rules! tokio_runtime {
     ($Name:ident, $name:literal, $builder:expr) => {
         impl Rt for $Name {

@@ -4,6 +4,7 @@
 //! worker. Those that begin with *pool* always go to a thread and back, in every runtime: they compare the pools.
 
 use super::{Visitor, Workload, time_in_task};
+use crate::kit::process::threads;
 use crate::rt::{Rt, in_task};
 use std::path::PathBuf;
 use std::sync::{Arc, Barrier, OnceLock};
@@ -140,6 +141,29 @@ impl Workload for ThousandSleeps {
 
 /// How many threads [`ramp_up`] asks for: the smallest default cap of the pools compared.
 pub const RAMP: usize = 500;
+
+/// An idle thread of the pool stays so long, where the pool lets one choose, when [`back_down`] watches.
+pub const KEEP_ALIVE: Duration = Duration::from_millis(300);
+
+/// How long [`back_down`] watches.
+pub const WATCHED: Duration = Duration::from_secs(3);
+
+/// How long after [`ramp_up`] it takes until the process has no more threads than before it, if that comes to pass within
+/// [`WATCHED`], and how many more it has then. `None` where the system does not tell.
+pub fn back_down<R: Rt>(rt: &R) -> Option<(Duration, u64)> {
+    // The runtime's own threads are up.
+    in_task(rt, async { R::spawn(R::yield_now()).await });
+    let before = threads()?;
+    ramp_up(rt);
+    let start = Instant::now();
+    loop {
+        let more = threads()?.saturating_sub(before);
+        if more == 0 || start.elapsed() >= WATCHED {
+            return Some((start.elapsed(), more));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
 
 /// How long it takes until 500 closures run at the same time, each on its own thread.
 ///

@@ -5,6 +5,8 @@ use crate::kit::compute::{calibrate, compute};
 use crate::kit::heart::beside_a_heart;
 use crate::kit::spread::Spread;
 use crate::rt::Rt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// The group `cpu`.
@@ -84,6 +86,47 @@ pub fn beside_the_heart<R: Rt>(rt: &R, rounds: u64) -> (Duration, Spread) {
         start.elapsed()
     };
     beside_a_heart::<R, _>(rt, Duration::from_millis(1), work)
+}
+
+/// What [`in_a_crowd`] saw.
+pub struct Crowd {
+    /// Until the last closure had ended.
+    pub batch: Duration,
+    /// How many polls the computing task had in a second.
+    pub polls: f64,
+    /// How late the heart beat.
+    pub late: Spread,
+}
+
+/// Everybody wants a CPU: 64 closures compute 1 ms each, 64 wait as long, a task computes 200 µs a poll without end, and a
+/// heart of 1 ms beats beside them.
+pub fn in_a_crowd<R: Rt>(rt: &R) -> Crowd {
+    calibrate();
+    let work = async move {
+        let (stop, polls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, count) = (stop.clone(), polls.clone());
+        let task = R::spawn(async move {
+            // Relaxed: neither carries anything.
+            while !stopped.load(Relaxed) {
+                compute(Duration::from_micros(200));
+                count.fetch_add(1, Relaxed);
+                R::yield_now().await;
+            }
+        });
+        let start = Instant::now();
+        let wait = |_| R::in_pool(|| std::thread::sleep(Duration::from_millis(1)));
+        let waits: Vec<_> = (0..64).map(wait).collect();
+        batch::<R>().await;
+        for wait in waits {
+            wait.await;
+        }
+        let (took, polls) = (start.elapsed(), polls.load(Relaxed)); // Relaxed: as above
+        stop.store(true, Relaxed);
+        task.await;
+        (took, polls as f64 / took.as_secs_f64())
+    };
+    let ((batch, polls), late) = beside_a_heart::<R, _>(rt, Duration::from_millis(1), work);
+    Crowd { batch, polls, late }
 }
 
 /// How long the same work takes on rayon alone, on a pool of so many threads, with nothing beside it.
