@@ -7,7 +7,14 @@
 //! through every interleaving, and shows that it fails when a leaver does not look at the line.
 //!
 //! A permit can be *lent*: its holder waits for something else and needs no room meanwhile. It comes back without
-//! asking, so that there may be more inside than the limit says, until enough of them leave.
+//! asking, so that there may be more inside than the limit says: at most one more for each that came back, and *nobody new
+//! gets in before that is over*. models/gate.rs shows both.
+//!
+//! Why does it not wait until there is room? Because that could make a program hang that would not hang without a
+//! limiter. A job may hold a lock of its own while it waits for something; the one that was let in meanwhile wants that
+//! lock; if now the first had to wait until the second leaves, neither would ever go on. Nobody can see such a lock. And
+//! why lend at all? Because a job that waits for one in this line would wait for ever. So a limiter bounds load; where one
+//! more is one too many (four connections, and a fifth is refused), let no job wait for another one inside.
 
 use std::collections::VecDeque;
 

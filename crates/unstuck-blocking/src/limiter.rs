@@ -34,7 +34,8 @@ use crate::worker;
 ///
 /// # When not to use it
 /// As a lock. A job that waits for another job (on a handle of ours) lends its permit meanwhile, so that a full limiter
-/// cannot wait for itself; when it goes on, there may be one more inside than the limit says.
+/// cannot wait for itself; when it goes on, there may be one more inside than the limit says, and nobody new gets in until
+/// that is over. Among jobs that wait for no others there are never more inside than the limit.
 #[derive(Clone)]
 pub struct Limiter {
     inner: Arc<Inner>,

@@ -48,6 +48,47 @@ fn nobody_is_kept_at_a_limiter_while_there_is_room_and_no_more_than_the_limit_ar
 }
 
 #[test]
+fn a_permit_that_comes_back_makes_one_more_at_the_most_and_nobody_new_gets_in_meanwhile() {
+    const LIMIT: usize = 1;
+    loom::model(|| {
+        let gate = Arc::new(Gate::<u8>::new(LIMIT));
+        let inside = Arc::new(AtomicUsize::new(0));
+        // Enters for everybody whom a visit to the gate has let in, and leaves again.
+        let pass = {
+            let (gate, inside) = (gate.clone(), inside.clone());
+            move |mut next: Option<u8>| {
+                while next.is_some() {
+                    // SeqCst: the model's own counts, which shall order nothing else.
+                    assert!(
+                        inside.fetch_add(1, Ordering::SeqCst) < LIMIT,
+                        "somebody new came in over the limit"
+                    );
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    next = gate.leave();
+                }
+            }
+        };
+        // The first holds the permit, lends it, and takes it back.
+        assert_eq!(gate.enter(0, || true), Ok(Some(0)));
+        let others: Vec<_> = (1..3)
+            .map(|who| {
+                let (gate, pass) = (gate.clone(), pass.clone());
+                thread::spawn(move || pass(gate.enter(who, || true).unwrap()))
+            })
+            .collect();
+        pass(gate.leave());
+        gate.come_back();
+        // SeqCst: as above. It is back: with the one that its permit had let in, they are two at the most.
+        assert!(gate.counts().inside <= LIMIT + 1 && inside.load(Ordering::SeqCst) <= LIMIT);
+        let next = gate.leave();
+        others.into_iter().for_each(|other| other.join().unwrap());
+        pass(next);
+        let counts = gate.counts();
+        assert_eq!((counts.inside, counts.line), (0, 0));
+    });
+}
+
+#[test]
 fn a_limiter_that_grows_lets_those_in_who_wait() {
     loom::model(|| {
         let gate = Arc::new(Gate::<u8>::new(1));
