@@ -277,9 +277,6 @@ impl Engine {
         let busy = Restore::busy_with(Busy::InShift);
         let kind = Kind { extra: extra.is_some(), guest: busy.0 != Busy::No };
         let budgeted = !kind.guest && !kind.extra;
-        if budgeted {
-            self.permits.take();
-        }
         // The clock is read once a job, and not under the lock: the end of one is the beginning of the next.
         let (mut count, begins) = (0, Cell::new(Instant::now()));
         let run = |entry: Entry| {
@@ -290,13 +287,14 @@ impl Engine {
             }
             let now = Instant::now();
             count += 1;
-            if now.duration_since(begins.replace(now)) > LONG || count % MANY == 0 {
+            let took = now.duration_since(begins.replace(now));
+            if took > LONG || count % MANY == 0 {
                 if budgeted {
                     self.permits.give();
                 }
                 rayon::yield_now();
-                if budgeted {
-                    self.permits.take();
+                if budgeted && took > LONG {
+                    self.permits.take(|| self.roll.counts().queued > 0);
                 }
                 begins.set(Instant::now());
             }

@@ -2,22 +2,23 @@
 //!
 //! Workers and compute threads together are more than there are CPUs, because one or the other is idle most of the time. When
 //! both are busy *and stay so*, the kernel shares the CPUs among all of them: everybody is switched in and out, and a task that
-//! waits for a worker waits for its share. So a shift asks for a permit before it takes jobs, and there are as many permits
-//! as CPUs that workers leave: at least one.
+//! waits for a worker waits for its share. So a shift whose job took long asks for a permit before it takes another one, and
+//! there are as many permits as CPUs that workers leave: at least one. Short jobs ask for none; they are over sooner than
+//! anybody could be asked.
 //!
 //! ```text
 //!   CPUs  ████████████████        workers that have been busy for 1.5 ms  ██████
 //!                                 permits, for shifts                           ██████████
 //! ```
-//! Workers never ask: a task must not wait for a computation. They are looked at ([`Busy`]), by shifts, after each job that
-//! took long. What counts is a worker that was seen busy at every look for a while ([`STEADY`]): one that serves a timer each
-//! millisecond needs no CPU of its own, and a pool that stood aside for it would lose a tenth of its speed.
+//! Workers never ask: a task must not wait for a computation. They are looked at ([`Busy`]) by the shifts that ask. What
+//! counts is a worker that was seen busy at every look for a while ([`STEADY`]): one that serves a timer each millisecond
+//! needs no CPU of its own, and a pool that stood aside for it would lose a tenth of its speed.
 //!
-//! **Nothing can wait for ever here.** A shift that finds no permit looks again after half a millisecond, or when one
-//! comes back. After ten
-//! milliseconds it goes on in any case, for one job ([`PATIENCE`]): jobs may wait for each other in ways that nobody sees, at a
-//! barrier or on a channel. A job that waits on a handle of ours lends its permit, and takes it back without asking. A
-//! shift on top of another one, and one in the place of a job that waits, ask for none.
+//! **Nothing can wait for ever here.** A shift that finds no permit looks again after half a millisecond, or when one comes
+//! back, and after ten milliseconds it goes on in any case, for one job ([`PATIENCE`]): jobs may wait for each other in ways
+//! that nobody sees, at a barrier or on a channel. A job that waits on a handle of ours lends its permit, and takes it back
+//! without asking. A shift on top of another one, and one in the place of a job that waits, ask for none. And nobody waits
+//! for a permit while there is no job to use it for.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -72,13 +73,18 @@ impl Permits {
         Self { cpus, busy, inner: Mutex::default(), given: Condvar::new() }
     }
 
-    /// Takes a permit for this thread, and waits for it as long as patience lasts.
-    pub(crate) fn take(&self) {
+    /// Takes a permit for this thread, and waits for it as long as it is `wanted` and patience lasts.
+    pub(crate) fn take(&self, wanted: impl Fn() -> bool) {
         let Some(busy) = &self.busy else { return };
         let start = Instant::now();
         let mut now = start;
         let mut inner = self.inner.lock();
         while !inner.take(self.cpus, busy(), now, now.duration_since(start) >= PATIENCE) {
+            drop(inner);
+            if !wanted() {
+                return;
+            }
+            inner = self.inner.lock();
             wait_for(&self.given, &mut inner, NAP);
             now = Instant::now();
         }

@@ -65,23 +65,16 @@ fn the_pool_ends_in_the_middle_of_it() {
 }
 
 #[test]
-fn while_others_stay_busy_fewer_jobs_run_at_a_time() {
-    let (at_once, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let pool = CpuPool::builder().threads(4).cpus(4).share_cpus(|| 3).build().unwrap();
-    let job = || {
-        let (at_once, most) = (at_once.clone(), most.clone());
-        move || {
-            most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            toil(0);
-            at_once.fetch_sub(1, Ordering::SeqCst);
-        }
+fn others_are_looked_at_after_jobs_that_took_long() {
+    let looks = Arc::new(AtomicUsize::new(0));
+    let counter = looks.clone();
+    let busy = move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        0
     };
-    // All threads work until it is seen that the others stay busy; then, sooner or later, one alone at a time. Those whose
-    // patience ends come in between, ten milliseconds apart.
-    until("a batch has run one by one", || {
-        most.store(0, Ordering::SeqCst);
-        let jobs: Vec<_> = (0..20).map(|_| pool.spawn(job())).collect();
-        jobs.into_iter().for_each(|job| job.wait().unwrap());
-        most.load(Ordering::SeqCst) == 1
-    });
+    let pool = CpuPool::builder().threads(1).share_cpus(busy).build().unwrap();
+    let jobs: Vec<_> = (0..10).map(|n| pool.spawn(move || toil(n))).collect();
+    assert_eq!(jobs.into_iter().map(|job| job.wait().unwrap()).sum::<u64>(), 45);
+    pool.shutdown();
+    assert_eq!(looks.load(Ordering::SeqCst), 10);
 }
