@@ -32,19 +32,19 @@ pub fn lateness(runtimes: &Runtimes) -> Table {
     table
 }
 
-/// unstuck with one half of what makes compute threads stand back, with the other, with none.
+/// unstuck in other manners than its own: compute threads that do not step back, or share one budget with workers.
 struct Manners {
     evenly: Unstuck,
-    unbounded: Unstuck,
-    neither: Unstuck,
+    budget: Unstuck,
+    budget_alone: Unstuck,
 }
 
 impl Manners {
     const NAMES: [&str; 6] = [
         Unstuck::NAME,
         "unstuck, even priority",
-        "unstuck, no budget",
-        "unstuck, neither",
+        "unstuck, and a budget",
+        "unstuck, a budget alone",
         Tokio::NAME,
         Smol::NAME,
     ];
@@ -53,7 +53,7 @@ impl Manners {
         let with = |low, budget| {
             Unstuck::start_with(workers, |builder| builder.cpu_low_priority(low).cpu_budget(budget))
         };
-        Self { evenly: with(false, true), unbounded: with(true, false), neither: with(false, false) }
+        Self { evenly: with(false, false), budget: with(true, true), budget_alone: with(false, true) }
     }
 }
 
@@ -72,8 +72,8 @@ pub fn computing(runtimes: &Runtimes, workers: usize, rounds: usize) -> Table {
         let seen = [
             cpu::beside_the_heart(unstuck, 1),
             cpu::beside_the_heart(&manners.evenly, 1),
-            cpu::beside_the_heart(&manners.unbounded, 1),
-            cpu::beside_the_heart(&manners.neither, 1),
+            cpu::beside_the_heart(&manners.budget, 1),
+            cpu::beside_the_heart(&manners.budget_alone, 1),
             cpu::beside_the_heart(tokio, 1),
             cpu::beside_the_heart(smol, 1),
         ];
@@ -106,8 +106,8 @@ pub fn crowd(runtimes: &Runtimes, workers: usize, rounds: usize) -> Table {
         let round = [
             cpu::in_a_crowd(unstuck),
             cpu::in_a_crowd(&manners.evenly),
-            cpu::in_a_crowd(&manners.unbounded),
-            cpu::in_a_crowd(&manners.neither),
+            cpu::in_a_crowd(&manners.budget),
+            cpu::in_a_crowd(&manners.budget_alone),
             cpu::in_a_crowd(tokio),
             cpu::in_a_crowd(smol),
         ];

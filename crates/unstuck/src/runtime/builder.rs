@@ -73,7 +73,7 @@ impl Builder {
             blocking_queue: None,
             cpu_threads: None,
             cpu_low_priority: true,
-            cpu_budget: true,
+            cpu_budget: false,
             adaptive_offload: true,
             guard: GuardConfig::default(),
             policy: None,
@@ -164,7 +164,7 @@ impl Builder {
     }
 
     /// Whether workers and `cpu` share one budget of CPUs: while workers stay busy, fewer calls of `cpu` run at a time, one
-    /// at the least. Tasks never wait for it. On unless set.
+    /// at the least. Tasks never wait for it. Off unless set: measured, [priorities](Self::cpu_low_priority) do more.
     #[must_use]
     pub fn cpu_budget(mut self, on: bool) -> Self {
         self.cpu_budget = on;
