@@ -57,7 +57,7 @@ fn give_way(cx: &Context<'_>) -> Poll<()> {
 #[inline]
 fn is_spent() -> bool {
     context::with_worker(|worker| match worker {
-        Some(worker) => worker.is_overdue() == Some(true) || is_one_too_many(worker.polls()),
+        Some(worker) => worker.is_hurried() || is_one_too_many(worker.polls()),
         None => context::with_local(|local| local.map(LocalLoop::polls)).is_some_and(is_one_too_many),
     })
 }

@@ -26,7 +26,7 @@ use suspects::{Sorting, Suspects};
 
 use super::probe::{Look, SETTLED, TICK, classify, lived, process_was_stopped};
 use super::report::{Action, Behind, Helper, Reason, Reporter, Schedule, StallReport};
-use super::{Backtrace, Class, Guard, GuardConfig, Sight};
+use super::{Backtrace, Class, Guard, GuardConfig, PERMISSIONS, Sight};
 use crate::sync::atomic::Ordering;
 use crate::sync::thread;
 
@@ -161,6 +161,8 @@ pub(crate) struct Monitor<W> {
     computing: usize,
     idle_ticks: u32,
     ticks: u32,
+    /// How many permissions it gave last.
+    permissions: u32,
     /// How often in a row it has dozed.
     dozes: u32,
 }
@@ -185,6 +187,7 @@ impl<W: Watched> Monitor<W> {
             computing: 0,
             idle_ticks: 0,
             ticks: 0,
+            permissions: PERMISSIONS,
             dozes: 0,
             config,
         }
@@ -229,7 +232,8 @@ impl<W: Watched> Monitor<W> {
         let doze = self.watches.iter().any(|watch| watch.stall.is_some()).then_some(length);
         self.dozes += 1;
         let watched = &self.watched;
-        watched.guard().refill();
+        watched.guard().permit(PERMISSIONS);
+        self.permissions = PERMISSIONS;
         let woken = watched.guard().fall_asleep(doze, || watched.all_asleep() && !watched.is_over());
         if woken {
             (self.idle_ticks, self.dozes) = (0, 0);
@@ -241,7 +245,7 @@ impl<W: Watched> Monitor<W> {
     fn look_around(&mut self, lived: Duration, now: Instant) {
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks % REFILL == 0 {
-            self.watched.guard().refill();
+            self.permissions = self.watched.guard().refill(self.permissions);
         }
         self.idle_ticks = if self.watched.all_asleep() { self.idle_ticks.saturating_add(1) } else { 0 };
         self.sorting.wait = self.sorting.wait.saturating_sub(1);

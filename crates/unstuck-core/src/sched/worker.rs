@@ -154,6 +154,12 @@ impl Worker {
         self.shared.is_guarded().then(|| self.pulse().beat.is_overdue())
     }
 
+    /// Has the guard asked the present poll to let others have a turn? Never, if there is no guard.
+    #[inline]
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.pulse().beat.is_overdue()
+    }
+
     /// How many polls have begun: does the present one still go on?
     pub(crate) fn polls(&self) -> u64 {
         self.pulse().beat.polls()

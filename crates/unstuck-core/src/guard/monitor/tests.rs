@@ -276,6 +276,20 @@ fn where_nobody_can_help_a_time_of_its_own_says_what_a_stall_is() {
 }
 
 #[test]
+fn permissions_to_wake_for_a_slot_grow_scarce_while_all_are_used_up() {
+    let (mut monitor, _told) = monitor(Pretended::new(1), StallPolicy::Rescue);
+    for expected in [PERMISSIONS, PERMISSIONS / 2, PERMISSIONS / 4, 1, 1] {
+        let used = std::iter::repeat(()).take_while(|()| monitor.watched.guard.use_permission()).count();
+        assert_eq!(used, expected as usize);
+        ticks(&mut monitor, REFILL);
+    }
+    for expected in [1, 2, 4, PERMISSIONS, PERMISSIONS] {
+        assert_eq!(monitor.watched.guard.eager.load(Ordering::Relaxed), expected);
+        ticks(&mut monitor, REFILL);
+    }
+}
+
+#[test]
 fn a_thread_that_cannot_be_made_is_asked_for_again_at_the_next_tick() {
     let watched = Pretended::new(1);
     watched.polls(0, 1);
