@@ -1,6 +1,6 @@
 //! Which timer a thread uses: one thread-local, set by [`enter`] once a thread, never per poll.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -12,8 +12,31 @@ pub(crate) struct Current {
     pub(crate) shard: u16,
 }
 
+/// The same, as far as it is needed to make a timer: small and without a destructor, so that it is read in two steps.
+#[derive(Clone, Copy)]
+pub(crate) struct Here {
+    /// The runtime's number.
+    pub(crate) id: u64,
+    pub(crate) shard: u16,
+    /// On the real clock.
+    pub(crate) real: bool,
+}
+
 thread_local! {
     static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    static HERE: Cell<Option<Here>> = const { Cell::new(None) };
+}
+
+impl Current {
+    fn here(&self) -> Here {
+        Here { id: self.handle.shared.id, shard: self.shard, real: !self.handle.clock().is_paused() }
+    }
+}
+
+/// Where this thread is.
+#[inline]
+pub(crate) fn here() -> Option<Here> {
+    HERE.with(Cell::get)
 }
 
 /// Makes `handle` this thread's timer until the guard is dropped; new timers go to the given shard.
@@ -23,6 +46,7 @@ thread_local! {
 /// [`TimeHandle::enter`].
 pub fn enter(handle: &TimeHandle, shard: usize) -> EnterGuard {
     let current = Current { handle: handle.clone(), shard: handle.shard_number(shard) };
+    HERE.set(Some(current.here()));
     let previous = CURRENT.with(|slot| slot.borrow_mut().replace(current));
     EnterGuard { previous, not_send: PhantomData }
 }
@@ -38,6 +62,7 @@ pub struct EnterGuard {
 impl Drop for EnterGuard {
     fn drop(&mut self) {
         let previous = self.previous.take();
+        HERE.set(previous.as_ref().map(Current::here));
         // A thread that is ending has no slot to restore. What is replaced is dropped outside of the borrow.
         let _ended = CURRENT.try_with(|slot| slot.replace(previous));
     }

@@ -25,14 +25,13 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use unstuck_core::driver::{Driver, Park, Unpark};
-use unstuck_core::sync::Mutex;
 use unstuck_core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::handle::{Shard, Shared, TimeHandle, register, unregister};
 use crate::instant::{NEVER, nanos};
-use crate::wheel::{Due, Progress, Wheel};
+use crate::wheel::{Due, Progress};
 
 /// The timers taken out under one hold of a shard's lock: some ten microseconds.
 const BATCH: usize = 256;
@@ -70,7 +69,7 @@ impl<D: Driver> TimeDriver<D> {
             "a timer needs between 1 and 65535 shards, not {shards}: one a worker is a good number"
         );
         let now = clock.now().as_nanos();
-        let shard = || CachePadded::new(Mutex::new(Shard { wheel: Wheel::new(now), open: true }));
+        let shard = || CachePadded::new(Shard::new(now));
         let shared = register(|id| {
             Arc::new(Shared {
                 id,
@@ -194,12 +193,16 @@ impl<D: Driver> TimeDriver<D> {
         let mut next = NEVER;
         for shard in &self.shared.shards {
             loop {
-                let mut guard = shard.lock();
-                if guard.wheel.expire(now, BATCH, &mut self.due) == Progress::More {
-                    continue;
+                let mut timers = shard.lock();
+                let before = self.due.len();
+                let progress = timers.wheel.expire(now, BATCH, &mut self.due);
+                if self.due.len() > before {
+                    shard.has_fired(timers.wheel.now());
                 }
-                next = next.min(guard.wheel.next_deadline());
-                break;
+                if progress == Progress::Done {
+                    next = next.min(timers.wheel.next_deadline());
+                    break;
+                }
             }
         }
         next
@@ -237,11 +240,7 @@ impl<D> Drop for TimeDriver<D> {
         unregister(self.shared.id);
         self.shared.clock.unwatch(self.shared.id);
         for shard in &self.shared.shards {
-            let mut guard = shard.lock();
-            guard.open = false;
-            let wakers = guard.wheel.drain();
-            drop(guard);
-            for waker in wakers {
+            for waker in shard.close() {
                 contain(|| waker.wake());
             }
         }

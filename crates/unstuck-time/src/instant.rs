@@ -44,6 +44,7 @@ impl Instant {
     }
 
     /// The system's monotonic time.
+    #[inline]
     pub(crate) fn system_now() -> Self {
         // Origin first: a thread that initializes it must not read the clock before it.
         let origin = *SYSTEM_ORIGIN;

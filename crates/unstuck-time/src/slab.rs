@@ -57,6 +57,7 @@ impl<T> Slab<T> {
     }
 
     /// Keeps `value` and returns its number.
+    #[inline]
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         let number = self.chunk_with_room();
         let chunk = &mut self.chunks[number as usize];
@@ -73,6 +74,7 @@ impl<T> Slab<T> {
     }
 
     /// Takes the entry out. The number must be one that `insert` gave and nobody removed since.
+    #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> T {
         let number = index >> PLACE_BITS;
         let chunk = &mut self.chunks[number as usize];
@@ -88,13 +90,14 @@ impl<T> Slab<T> {
             } else {
                 chunk.free();
             }
-            if self.len == 0 {
+            if self.len == 0 && self.chunks.len() > 1 {
                 self.forget_tables();
             }
         }
         value
     }
 
+    #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
         match self.chunks.get((index >> PLACE_BITS) as usize)?.entries.get(index as usize % CHUNK)? {
             Entry::Taken(value) => Some(value),
@@ -102,6 +105,7 @@ impl<T> Slab<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         match self.chunks.get_mut((index >> PLACE_BITS) as usize)?.entries.get_mut(index as usize % CHUNK)? {
             Entry::Taken(value) => Some(value),
@@ -144,10 +148,8 @@ impl<T> Slab<T> {
     }
 
     /// The table is empty: keep its spare chunk, give back the lists of all the others.
+    #[cold]
     fn forget_tables(&mut self) {
-        if self.chunks.len() <= 1 {
-            return;
-        }
         let spare = self.chunks.drain(..).find(|chunk| !chunk.is_freed());
         self.spare = usize::from(spare.is_some());
         self.freed = Vec::new();
@@ -171,6 +173,7 @@ impl<T> Chunk<T> {
     }
 
     /// Takes a vacant place, or one never used yet; the chunk must have room.
+    #[inline]
     fn insert(&mut self, value: T) -> u32 {
         self.live += 1;
         let place = self.vacant;
@@ -178,13 +181,16 @@ impl<T> Chunk<T> {
             self.entries.push(Entry::Taken(value));
             return self.entries.len() as u32 - 1;
         }
-        match std::mem::replace(&mut self.entries[place as usize], Entry::Taken(value)) {
-            Entry::Vacant { next } => self.vacant = next,
-            Entry::Taken(_) => unreachable!("the list of vacant places names a taken one"),
-        }
+        let entry = &mut self.entries[place as usize];
+        let Entry::Vacant { next } = entry else {
+            unreachable!("the list of vacant places names a taken one")
+        };
+        self.vacant = *next;
+        *entry = Entry::Taken(value);
         place
     }
 
+    #[inline]
     fn remove(&mut self, place: u32) -> T {
         let vacant = Entry::Vacant { next: self.vacant };
         match std::mem::replace(&mut self.entries[place as usize], vacant) {

@@ -48,6 +48,7 @@ use crate::within::Within;
 ///
 /// # Panics
 /// If it must wait on a thread that is in no runtime.
+#[inline]
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
     let here = Home::here();
     let sleep = match here {

@@ -116,12 +116,14 @@ impl Wheel {
     }
 
     /// Hangs a timer in.
+    #[inline]
     pub(crate) fn arm(&mut self, deadline: u64, waker: Waker) -> Key {
         self.last_seq += 1;
         let seq = self.last_seq;
         let slot = self.slot_of(deadline);
-        let index = self.timers.insert(Timer { deadline, seq, waker, prev: NIL, next: NIL, slot });
-        self.link(index, slot);
+        let next = self.head(slot);
+        let index = self.timers.insert(Timer { deadline, seq, waker, prev: NIL, next, slot });
+        self.lead(index, slot, next);
         if self.next.is_some_and(|next| deadline < next) {
             self.next = Some(deadline);
         }
@@ -129,6 +131,7 @@ impl Wheel {
     }
 
     /// Takes a timer out; `None` if it has fired.
+    #[inline]
     pub(crate) fn cancel(&mut self, key: Key) -> Option<Waker> {
         self.timers.get(key.index).filter(|timer| timer.seq == key.seq)?;
         let timer = self.unhang(key.index);
@@ -225,6 +228,7 @@ impl Wheel {
     }
 
     /// Invariants 1, 3 and 4.
+    #[inline]
     fn slot_of(&self, deadline: u64) -> Slot {
         if deadline == NEVER {
             return HOOK;
@@ -297,23 +301,33 @@ impl Wheel {
         self.heads[slot.0 as usize]
     }
 
+    #[inline]
     fn unhang(&mut self, index: u32) -> Timer {
         self.unlink(index);
         self.timers.remove(index)
     }
 
     /// Puts a timer first in a slot's list.
+    #[inline]
     fn link(&mut self, index: u32, slot: Slot) {
-        let next = std::mem::replace(&mut self.heads[slot.0 as usize], index);
-        self.occupied[slot.level()] |= slot.bit();
+        let next = self.head(slot);
         if let Some(timer) = self.timers.get_mut(index) {
             (timer.prev, timer.next, timer.slot) = (NIL, next, slot);
         }
+        self.lead(index, slot, next);
+    }
+
+    /// A timer that knows its place leads a slot's list from now on, before the one that did.
+    #[inline]
+    fn lead(&mut self, index: u32, slot: Slot, next: u32) {
+        self.heads[slot.0 as usize] = index;
+        self.occupied[slot.level()] |= slot.bit();
         if let Some(timer) = self.timers.get_mut(next) {
             timer.prev = index;
         }
     }
 
+    #[inline]
     fn unlink(&mut self, index: u32) {
         let Some(&Timer { prev, next, slot, .. }) = self.timers.get(index) else { return };
         match self.timers.get_mut(prev) {

@@ -195,6 +195,32 @@ fn a_cancelled_earlier_sleep_in_another_shard_does_not_hide_a_later_one() {
     });
 }
 
+// --- Looking without the lock: a poll may see too late that its timer has fired, but not after the wake-up. ---
+
+#[test]
+fn a_sleep_polled_while_it_fires_is_ready_at_the_latest_when_it_has_been_woken() {
+    loom::model(|| {
+        let mut driver = TimeDriver::new(ThreadDriver::new(), Clock::paused(), 1);
+        let woken = Flag::new();
+        let waker = Waker::from(woken.clone());
+        let mut nap = sleep_in(&driver, 0, SECOND);
+        assert!(poll(&mut nap, &waker).is_pending());
+        let sees = woken.clone();
+        let other = thread::spawn(move || {
+            if poll(&mut nap, &waker).is_pending() {
+                while !sees.is_set() {
+                    thread::yield_now();
+                }
+                assert!(poll(&mut nap, &waker).is_ready());
+            }
+        });
+        while !woken.is_set() {
+            driver.park(QUIESCENT);
+        }
+        other.join().unwrap();
+    });
+}
+
 // --- The paused clock: it never jumps over a task that a job has made ready. ---
 
 #[test]
