@@ -1,12 +1,12 @@
 //! Timers: what it costs to arm one that never fires, and how late those are that do.
 
-use super::{Visitor, Workload, time_in_task};
+use super::{Visitor, Workload, time_here, time_in_task};
 use crate::kit::channel::Latch;
 use crate::kit::spread::Spread;
 use crate::rt::{Rt, in_task};
-use std::future::Future;
+use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// The group `timer`.
@@ -14,6 +14,9 @@ pub fn all(visitor: &mut impl Visitor) {
     visitor.visit::<ArmAndCancel>();
     visitor.visit::<Timeout>();
     visitor.visit::<ArmManyAndCancel>();
+    visitor.visit::<TimeoutsOneByOne>();
+    visitor.visit::<TimeoutsAtOnce>();
+    visitor.visit::<CancelSleeping>();
     visitor.visit::<SleepOne>();
 }
 
@@ -72,6 +75,111 @@ impl Workload for ArmManyAndCancel {
                 arm(sleep.as_mut());
                 armed.push(sleep);
             }
+        })
+    }
+}
+
+/// A time limit of 10 s around something that never comes.
+fn bounded<R: Rt>() -> impl Future<Output = Option<()>> + Send {
+    R::timeout(FAR, pending())
+}
+
+/// Calls `step` as often as told, in one poll and with the task's own waker.
+async fn repeat(times: u64, mut step: impl FnMut(&mut Context<'_>) + Send) {
+    poll_fn(|cx| {
+        (0..times).for_each(|_| step(cx));
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// 1,000,000 timeouts, each made, polled once and dropped before the next.
+pub struct TimeoutsOneByOne;
+
+impl Workload for TimeoutsOneByOne {
+    const NAME: &'static str = "1,000,000 timeouts, one by one";
+    const OPS: u64 = 1_000_000;
+    const BUDGET: Duration = Duration::from_millis(200);
+
+    fn measure<R: Rt>(rt: &R, rounds: u64) -> Duration {
+        in_task(
+            rt,
+            time_here(rounds, || repeat(Self::OPS, |cx| assert!(pin!(bounded::<R>()).poll(cx).is_pending()))),
+        )
+    }
+}
+
+/// 1,000,000 timeouts (each in a box), all made and polled once before the first is dropped.
+pub struct TimeoutsAtOnce;
+
+impl Workload for TimeoutsAtOnce {
+    const NAME: &'static str = "1,000,000 timeouts at once, dropped";
+    const OPS: u64 = 1_000_000;
+    const BUDGET: Duration = Duration::from_millis(200);
+
+    fn measure<R: Rt>(rt: &R, rounds: u64) -> Duration {
+        time_in_task(rt, rounds, || async {
+            let mut waiting = Vec::with_capacity(1_000_000);
+            let more = |cx: &mut Context<'_>| {
+                let mut one = Box::pin(bounded::<R>());
+                assert!(one.as_mut().poll(cx).is_pending());
+                waiting.push(one);
+            };
+            repeat(Self::OPS, more).await;
+        })
+    }
+}
+
+/// 100,000 tasks sleep; a task cancels them. Measured until the last of their futures, and so its timer, is gone.
+pub struct CancelSleeping;
+
+impl CancelSleeping {
+    const TASKS: usize = 100_000;
+
+    /// Spawns the sleepers, and waits until all their timers are armed.
+    async fn sleepers<R: Rt>(gone: &Latch) -> Vec<R::Task<()>> {
+        let armed = Latch::new(Self::TASKS);
+        let sleeper = |_| {
+            let (armed, gone) = (armed.clone(), CountOnDrop(gone.clone()));
+            R::spawn(async move {
+                let _gone = gone;
+                let mut nap = pin!(R::sleep(FAR));
+                poll_fn(|cx| Poll::Ready(assert!(nap.as_mut().poll(cx).is_pending()))).await;
+                armed.count_down();
+                nap.await;
+            })
+        };
+        let tasks = (0..Self::TASKS).map(sleeper).collect();
+        armed.wait().await;
+        tasks
+    }
+}
+
+struct CountOnDrop(Latch);
+
+impl Drop for CountOnDrop {
+    fn drop(&mut self) {
+        self.0.count_down();
+    }
+}
+
+impl Workload for CancelSleeping {
+    const NAME: &'static str = "cancel 100,000 sleeping";
+    const OPS: u64 = Self::TASKS as u64;
+    const BUDGET: Duration = Duration::from_millis(200);
+
+    fn measure<R: Rt>(rt: &R, rounds: u64) -> Duration {
+        in_task(rt, async move {
+            let mut took = Duration::ZERO;
+            for _ in 0..rounds {
+                let gone = Latch::new(Self::TASKS);
+                let tasks = Self::sleepers::<R>(&gone).await;
+                let start = Instant::now();
+                tasks.into_iter().for_each(R::cancel);
+                gone.wait().await;
+                took += start.elapsed();
+            }
+            took
         })
     }
 }

@@ -1,0 +1,127 @@
+//! Memory comes back: what timers, timeouts and sleeping tasks took is free again when they are gone.
+//!
+//! A binary of its own, because it counts every allocation of the process. Live bytes are exact, where the resident set
+//! of a process depends on the allocator's mood.
+
+#![allow(unsafe_code)] // an allocator is unsafe to implement
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use unstuck::{Runtime, Task, TimeLimit, gather, sleep, spawn, timeout, yield_now};
+
+/// The system's allocator, and how many bytes are in use.
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged; counting touches no memory of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), Ordering::Relaxed); // a count: nothing is ordered by it
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed); // as in `alloc`
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn live() -> usize {
+    LIVE.load(Ordering::Relaxed) // what the same thread has freed is counted; others are waited for
+}
+
+const FAR: Duration = Duration::from_secs(3600);
+
+/// What the timers may keep of their biggest day: a spare chunk here and there.
+const SPARE: usize = 64 * 1024;
+/// What the scheduler may keep for each task: its queues stay as long as they were, two pointers for each place.
+const PLACE: usize = 16;
+
+/// Runs `round` once small and once with `count`, and checks that the second has given back what it took, but for `kept`.
+async fn gives_back<F: Future<Output = usize>>(
+    what: &str,
+    count: usize,
+    kept: usize,
+    round: impl Fn(usize) -> F,
+) {
+    round(1_000).await;
+    let before = live();
+    let peak = round(count).await;
+    let mut after = live();
+    // Other workers may still be freeing what they have just finished with.
+    for _ in 0..100_000 {
+        if after <= before + kept {
+            break;
+        }
+        yield_now().await;
+        after = live();
+    }
+    assert!(after <= before + kept, "{what}: {before} bytes before, {peak} with {count}, {after} afterwards");
+}
+
+/// Calls `step` in one poll, with the task's own waker.
+async fn repeat(times: usize, mut step: impl FnMut(&mut Context<'_>)) {
+    poll_fn(|cx| Poll::Ready((0..times).for_each(|_| step(cx)))).await;
+}
+
+async fn timeouts_one_by_one(count: usize) -> usize {
+    repeat(count, |cx| assert!(pin!(timeout(FAR, pending::<()>())).poll(cx).is_pending())).await;
+    live()
+}
+
+async fn timeouts_at_once(count: usize) -> usize {
+    let mut waiting = Vec::new();
+    repeat(count, |cx| {
+        let mut one = Box::pin(timeout(FAR, pending::<()>()));
+        assert!(one.as_mut().poll(cx).is_pending());
+        waiting.push(one);
+    })
+    .await;
+    assert!(waiting.iter().all(|one| one.deadline().is_some()));
+    live()
+}
+
+async fn limits_at_once(count: usize) -> usize {
+    let mut waiting = Vec::new();
+    repeat(count, |cx| {
+        let mut one = Box::pin(TimeLimit::after(FAR).run(pending::<()>()));
+        assert!(one.as_mut().poll(cx).is_pending());
+        waiting.push(one);
+    })
+    .await;
+    live()
+}
+
+async fn sleepers_cancelled(count: usize) -> usize {
+    let sleepers: Vec<_> = (0..count).map(|_| spawn(sleep(FAR))).collect();
+    yield_now().await;
+    let peak = live();
+    assert!(sleepers.iter().all(Task::cancel));
+    let ends = gather(sleepers).await;
+    assert!(ends.iter().all(|end| end.as_ref().is_err_and(|error| error.is_cancelled())));
+    peak
+}
+
+#[test]
+fn what_a_million_timeouts_and_100_000_sleeping_tasks_took_is_free_again_when_they_are_gone() {
+    let runtime = Runtime::builder().worker_threads(2).build().unwrap();
+    let all = runtime.spawn(async {
+        gives_back("timeouts, one by one", 1_000_000, SPARE, timeouts_one_by_one).await;
+        gives_back("timeouts at once", 1_000_000, SPARE, timeouts_at_once).await;
+        gives_back("time limits at once", 100_000, SPARE, limits_at_once).await;
+        gives_back("sleeping tasks, cancelled", 100_000, SPARE + PLACE * 100_000, sleepers_cancelled).await;
+    });
+    runtime.block_on(all).unwrap();
+    assert_eq!(runtime.statistics().timers.armed, 0);
+}
