@@ -93,8 +93,8 @@ enum Phase {
         origin: u64,
         told: bool,
     },
-    /// A cancellation goes on outwards.
-    Throwing(Resume<()>),
+    /// A cancellation goes on outwards. Boxed: it is seldom, and a timeout is to be small.
+    Throwing(Box<Resume<()>>),
 }
 
 impl<F, L> Within<F, L> {
@@ -159,7 +159,7 @@ impl<F: Future, L: Limit> Future for Within<F, L> {
             *this.frame = Frame::transparent(); // nothing is inside any more: nothing may land here
             match this.phase.answer(cancelled) {
                 None => return Poll::Ready(Err(Elapsed::new())),
-                Some(cancelled) => *this.phase = Phase::Throwing(cancelled.resume()),
+                Some(cancelled) => *this.phase = Phase::Throwing(Box::new(cancelled.resume())),
             }
         }
     }
@@ -214,7 +214,7 @@ impl Phase {
     fn throw_on<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         match self {
             Phase::Throwing(resume) => {
-                Pin::new(resume).poll(cx).map(|()| unreachable!("it never gives a value"))
+                Pin::new(&mut **resume).poll(cx).map(|()| unreachable!("it never gives a value"))
             }
             _ => panic!("a timeout was polled again after it had given its result"),
         }
