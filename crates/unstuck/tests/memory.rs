@@ -72,7 +72,11 @@ async fn gives_back<F: Future<Output = usize>>(
 
 /// Calls `step` in one poll, with the task's own waker.
 async fn repeat(times: usize, mut step: impl FnMut(&mut Context<'_>)) {
-    poll_fn(|cx| Poll::Ready((0..times).for_each(|_| step(cx)))).await;
+    poll_fn(|cx| {
+        (0..times).for_each(|_| step(cx));
+        Poll::Ready(())
+    })
+    .await;
 }
 
 async fn timeouts_one_by_one(count: usize) -> usize {
@@ -109,7 +113,7 @@ async fn sleepers_cancelled(count: usize) -> usize {
     let peak = live();
     assert!(sleepers.iter().all(Task::cancel));
     let ends = gather(sleepers).await;
-    assert!(ends.iter().all(|end| end.as_ref().is_err_and(|error| error.is_cancelled())));
+    assert!(ends.iter().all(|end| end.as_ref().is_err_and(unstuck::JoinError::is_cancelled)));
     peak
 }
 
