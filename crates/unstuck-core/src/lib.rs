@@ -57,10 +57,10 @@ pub use job::{Executor, Job, JobHandle};
 pub use local::{LocalLoop, Stopper, spawn_local, spawn_local_as};
 pub use metrics::Statistics;
 pub use sched::{Around, Config, Hook, Scheduler};
-#[doc(hidden)]
-pub use task::scope;
 pub use task::{
     Cancelled, Canceller, CatchCancel, Frame, Inside, Reason, Resume, Step, Task, TaskId, TaskRef,
     catch_cancel, finally,
 };
+#[doc(hidden)]
+pub use task::{proxy, scope};
 pub use vars::{Context, ContextVar, Token, WrongToken};

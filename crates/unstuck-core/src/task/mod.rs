@@ -12,6 +12,7 @@ mod home;
 mod join;
 mod noted;
 mod numbers;
+pub mod proxy;
 mod registry;
 mod runnable;
 mod state;

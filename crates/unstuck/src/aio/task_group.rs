@@ -10,7 +10,7 @@
 //!    │ panics, or is cancelled           │ a cancellation lands
 //!    ▼                                   ▼
 //!   Aborting: spawns are refused, children are cancelled, the body too ─────► once all have ended: the panic of the
-//!                                                                             body, else the cancellation, else Err
+//!                                                                             body, else Err, else the cancellation
 //! ```
 //!
 //! The children are tasks like any other, and the scope holds their handles: it polls them *by reference*, so that a
@@ -38,10 +38,10 @@ use std::task::{Context, Poll, Waker, ready};
 use futures_util::stream::{FuturesUnordered, Stream};
 use unstuck_core::job::contain;
 use unstuck_core::sync::Mutex;
-use unstuck_core::{Cancelled, Frame, Inside, Step, TaskRef, catch_cancel, scope};
+use unstuck_core::{Cancelled, Frame, Inside, Step, Task, TaskRef, catch_cancel, scope};
 
 pub use child::{Child, NoValue};
-use child::{Ended, Held};
+use child::{Drawer, Ended, Ender, Held};
 pub use error::{GroupError, GroupFailure};
 
 /// Runs `body` with a group to spawn tasks into, and waits until all of them have ended: asyncio's `TaskGroup`.
@@ -70,12 +70,13 @@ pub use error::{GroupError, GroupFailure};
 /// for, also after the body has ended.
 ///
 /// Not for a few futures that should just run side by side ([`gather!`](macro@crate::gather) needs no tasks and may borrow),
-/// and not for tasks that are to outlive this place ([`spawn`](crate::spawn)). Children must be [`Send`].
+/// and not for tasks that are to outlive this place ([`spawn`](crate::spawn)). Children must be [`Send`]; on a single-threaded
+/// loop there is [`spawn_local`](TaskGroup::spawn_local).
 ///
 /// # Cancellation
 /// Cancelling the task, or a timeout around this, cancels the body and the children, waits for their end, and then goes on
-/// outwards; failures of the children are lost then. Just dropping the future cancels the children and cannot wait for
-/// them.
+/// outwards. If one of them fails meanwhile, its error is what you get, as in asyncio: the cancellation comes at your next
+/// await, a timeout has its value. Just dropping the future cancels the children and cannot wait for them.
 ///
 /// # Errors
 /// [`GroupError`] if a child or the body gave an error, or a child panicked.
@@ -91,6 +92,7 @@ where
         shared: group.shared.clone(),
         children: FuturesUnordered::new(),
         failures: Vec::new(),
+        untold: Vec::new(),
         aborting: false,
     };
     let end = scope.run(body(group)).await;
@@ -112,11 +114,14 @@ where
     if let Some(panic) = panicked {
         resume_unwind(panic);
     }
-    if let Some(cancelled) = cancelled {
-        return cancelled.resume().await;
-    }
     let mut failures = std::mem::take(&mut scope.failures);
     failures.extend(last);
+    if let Some(cancelled) = cancelled {
+        if failures.is_empty() {
+            return cancelled.resume().await;
+        }
+        scope::value_first(cancelled);
+    }
     match value {
         Some(value) if failures.is_empty() => Ok(value),
         _ => Err(GroupError::new(failures)),
@@ -161,12 +166,52 @@ impl<E: Send + 'static> TaskGroup<E> {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let Some(entry) = Entry::new(&self.shared) else { return Child::refused() };
-        let (held, child) = child::new(crate::spawn(future));
-        self.shared.lock().new.push(held);
-        drop(entry);
-        child
+        let drawer = Drawer::new();
+        entry.adopt(crate::spawn(child::run(future, drawer.clone())), drawer)
     }
+}
 
+impl<E: 'static> TaskGroup<E> {
+    /// As [`spawn`](Self::spawn), for a child that need not be [`Send`], on the single-threaded loop of this thread.
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    /// use unstuck::task_group;
+    ///
+    /// unstuck::run_single(async {
+    ///     let count = Rc::new(Cell::new(0));
+    ///     task_group(|group| async move {
+    ///         for _ in 0..3 {
+    ///             let count = count.clone();
+    ///             group.spawn_local(async move {
+    ///                 count.set(count.get() + 1);
+    ///                 Ok::<_, String>(())
+    ///             });
+    ///         }
+    ///         Ok(count)
+    ///     })
+    ///     .await
+    ///     .map(|count| assert_eq!(count.get(), 3))
+    ///     .unwrap();
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    /// Panics where no single-threaded loop runs.
+    #[track_caller]
+    pub fn spawn_local<T, F>(&self, future: F) -> Child<T>
+    where
+        T: 'static,
+        F: Future<Output = Result<T, E>> + 'static,
+    {
+        let Some(entry) = Entry::new(&self.shared) else { return Child::refused() };
+        let drawer = Drawer::new();
+        entry.adopt(crate::spawn_local(child::run(future, drawer.clone())), drawer)
+    }
+}
+
+impl<E> TaskGroup<E> {
     /// True once the group takes no more tasks: it is aborting or has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -205,6 +250,13 @@ impl<'a, E> Entry<'a, E> {
         drop(locked);
         Some(Self(shared))
     }
+
+    /// The group has one child more.
+    fn adopt<T>(self, task: Task<Result<(), E>>, drawer: Arc<Drawer<T>>) -> Child<T> {
+        let (held, child) = child::new(task, drawer);
+        self.0.lock().new.push(held);
+        child
+    }
 }
 
 impl<E> Drop for Entry<'_, E> {
@@ -234,6 +286,8 @@ struct Scope<E> {
     shared: Arc<Mutex<Shared<E>>>,
     children: FuturesUnordered<Held<E>>,
     failures: Vec<GroupFailure<E>>,
+    /// The ends of children that failed, until the body is cancelled: it is not to see that they gave no value.
+    untold: Vec<Ender>,
     aborting: bool,
 }
 
@@ -243,16 +297,23 @@ impl<E> Scope<E> {
         let mut frame = Frame::new();
         let mut body = pin!(Some(body)); // declared after the frame: dropped before it
         let origin = scope::new_origin();
-        let mut told = false;
+        let (mut told, mut waited) = (false, false);
         let end = poll_fn(|cx| {
             loop {
                 let _ = self.poll_children(cx);
+                if self.aborting && !std::mem::replace(&mut waited, true) {
+                    cx.waker().wake_by_ref(); // the children were cancelled first: they have the first turn
+                    return Poll::Pending;
+                }
                 if self.aborting && !told {
                     match frame.cancel_inside(origin, None) {
                         Inside::Landed => told = true,
                         Inside::Later => {}
                         Inside::Empty => return Poll::Ready(BodyEnd::Aborted),
                     }
+                }
+                if told {
+                    self.untold.clear();
                 }
                 let step = frame.poll(cx, |cx| {
                     let Some(body) = body.as_mut().as_pin_mut() else {
@@ -283,7 +344,9 @@ impl<E> Scope<E> {
     async fn all_children(&mut self) -> Result<(), Cancelled> {
         catch_cancel(poll_fn(|cx| {
             loop {
-                ready!(self.poll_children(cx));
+                let ended = self.poll_children(cx);
+                self.untold.clear(); // there is no body any more
+                ready!(ended);
                 if self.close_if_empty() {
                     return Poll::Ready(());
                 }
@@ -297,12 +360,12 @@ impl<E> Scope<E> {
         loop {
             let coming = self.take_new(cx.waker());
             match Pin::new(&mut self.children).poll_next(cx) {
-                Poll::Ready(Some(Ended { failure, gives })) => {
+                Poll::Ready(Some(Ended { failure, end })) => {
                     if let Some(failure) = failure {
                         self.failures.push(failure);
-                        self.abort(); // before anyone who awaits the child hears of it
+                        self.abort();
+                        self.untold.extend(end);
                     }
-                    gives();
                 }
                 Poll::Ready(None) if !coming => return Poll::Ready(()),
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,
@@ -340,7 +403,7 @@ impl<E> Scope<E> {
     fn abort(&mut self) {
         if !std::mem::replace(&mut self.aborting, true) {
             self.shared.lock().closed = true;
-            let children: Vec<TaskRef> = self.children.iter().map(|child| child.task.clone()).collect();
+            let children: Vec<TaskRef> = self.children.iter().map(|child| child.task.watch()).collect();
             for child in children {
                 child.cancel();
             }

@@ -249,11 +249,14 @@ impl Link {
         Self::new(Kind::Join { task: task.clone(), late: false }, since)
     }
 
-    /// The value came before a request that had landed here: the request is made again.
+    /// The value came before a request that had landed here: the request is made again. What a scope asks for is not: it
+    /// has its value.
     pub(super) fn give_back(&self, request: Cancelled) {
-        let reason = request.reason().cloned();
+        let (from_outside, reason) = (request.origin() == flight::REQUEST, request.reason().cloned());
         drop(request);
-        self.owner.request_again(reason);
+        if from_outside {
+            self.owner.request_again(reason);
+        }
     }
 
     /// True while this is in the tree of whoever is being polled.

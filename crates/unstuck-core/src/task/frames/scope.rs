@@ -6,7 +6,8 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::flight::Cancelled;
+use super::flight::{Cancelled, REQUEST};
+use crate::context;
 use crate::sync::thread_local;
 
 thread_local! {
@@ -42,4 +43,16 @@ pub fn over_around() -> Option<u64> {
 /// A cancellation that the scope with this origin asks for.
 pub fn cancelled_by(origin: u64) -> Cancelled {
     Cancelled::new(origin, None)
+}
+
+/// A scope has caught a cancellation, and has a value that matters more. A request from outside is made once more, and
+/// comes at the next await of whoever is being polled; that of a scope around this one is swallowed: it asked for an end,
+/// and this is one.
+pub fn value_first(cancelled: Cancelled) {
+    let again = cancelled.origin() == REQUEST;
+    let reason = cancelled.reason().cloned();
+    drop(cancelled);
+    if let Some(owner) = context::owner().filter(|_| again) {
+        owner.request_again(reason);
+    }
 }

@@ -1,62 +1,80 @@
 //! A child of a group: what the group holds of it, and what its spawner gets.
 //!
-//! The group takes the child's result and hands the value on, so that a failure is known to the group before anyone who
-//! awaits the child can trip over it.
+//! The group keeps the child's handle, and so knows of a failure before anyone who awaits the child can trip over it. The
+//! value takes a way of its own: the child leaves it in a drawer that its spawner has the other end of, and the group says
+//! when that may be opened. So what the group holds does not depend on the type of the value, which need not be `Send`.
 
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use unstuck_core::job::contain;
+use unstuck_core::proxy::{self, ProxyJoin};
 use unstuck_core::sync::Mutex;
 use unstuck_core::{Task, TaskRef};
 
 use super::GroupFailure;
 
-/// The group's end of a child: a future of how it ended.
-pub(super) struct Held<E> {
-    pub(super) task: TaskRef,
-    end: Pin<Box<dyn Future<Output = Ended<E>> + Send>>,
+/// Runs a child's future, and leaves its value in the drawer.
+pub(super) async fn run<T, E>(
+    future: impl Future<Output = Result<T, E>>,
+    drawer: Arc<Drawer<T>>,
+) -> Result<(), E> {
+    let value = future.await?;
+    *drawer.0.lock() = Some(value);
+    Ok(())
 }
 
-/// A child has ended. `gives` hands its value, or that there is none, to whoever awaits it.
+/// Where a child leaves its value.
+pub(super) struct Drawer<T>(Mutex<Option<T>>);
+
+impl<T> Drawer<T> {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(None)))
+    }
+}
+
+/// Both ends of a child.
+pub(super) fn new<T, E>(task: Task<Result<(), E>>, drawer: Arc<Drawer<T>>) -> (Held<E>, Child<T>) {
+    let end = Arc::new(End::default());
+    let child = Child {
+        joined: Some(Joined { task: task.watch(), end: end.clone(), drawer }),
+        state: Mutex::default(),
+    };
+    (Held { task, end: Some(Ender(end)) }, child)
+}
+
+/// The group's end of a child: a future of how it ended.
+pub(super) struct Held<E> {
+    pub(super) task: Task<Result<(), E>>,
+    /// None once it has ended.
+    end: Option<Ender>,
+}
+
+/// A child has ended. Dropping `end` tells whoever awaits it.
 pub(super) struct Ended<E> {
     pub(super) failure: Option<GroupFailure<E>>,
-    pub(super) gives: Box<dyn FnOnce() + Send>,
+    pub(super) end: Option<Ender>,
 }
+
+impl<E> Unpin for Held<E> {}
 
 impl<E> Future for Held<E> {
     type Output = Ended<E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.end.as_mut().poll(cx)
-    }
-}
-
-/// Both ends of a child.
-pub(super) fn new<T, E>(mut task: Task<Result<T, E>>) -> (Held<E>, Child<T>)
-where
-    T: Send + 'static,
-    E: Send + 'static,
-{
-    let watch = task.watch();
-    let child = Child { task: Some(watch.clone()), slot: Slot::new(State::Open(None)) };
-    let giver = Giver(child.slot.clone());
-    let end = async move {
         // By reference: cancelling the group's own task is the group's business, and not a request to this child.
-        let (value, failure) = match (&mut task).await {
-            Ok(Ok(value)) => (Some(value), None),
-            Ok(Err(error)) => (None, Some(GroupFailure::Error(error))),
-            Err(panic) if !panic.is_cancelled() => (None, Some(GroupFailure::Panic(panic))),
-            Err(_cancelled) => (None, None),
+        let failure = match ready!(Pin::new(&mut &mut self.task).poll(cx)) {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(GroupFailure::Error(error)),
+            Err(panic) if !panic.is_cancelled() => Some(GroupFailure::Panic(panic)),
+            Err(_cancelled) => None,
         };
-        let gives = Box::new(move || giver.give(value));
-        Ended { failure, gives: gives as Box<dyn FnOnce() + Send> }
-    };
-    (Held { task: watch, end: Box::pin(end) }, child)
+        Poll::Ready(Ended { failure, end: self.end.take() })
+    }
 }
 
 /// A child of a [task group](crate::task_group). Awaiting it gives its value.
@@ -64,99 +82,149 @@ where
 /// Dropping it changes nothing: the child is the group's.
 ///
 /// # Cancellation
-/// Dropping it, or cancelling who awaits it, leaves the child alone; [`cancel`](Self::cancel) asks it to end.
+/// As with a [`Task`]: when whoever awaits it *by value* is cancelled, the child is cancelled and its end awaited.
+/// `(&mut child).await` leaves the child alone, and so does whoever just drops the wait. [`cancel`](Self::cancel) asks the
+/// child to end.
 ///
 /// # Errors
 /// [`NoValue`] if the child was cancelled, failed (the group's error tells how) or was refused.
 ///
 /// # Panics
 /// When polled again after it gave its result.
-#[derive(Debug)]
 pub struct Child<T> {
     /// None if it was refused.
-    task: Option<TaskRef>,
-    slot: Arc<Slot<T>>,
+    joined: Option<Joined<T>>,
+    /// Behind a lock that nobody else wants: a future that is not `Unpin` gives safe code no `&mut`.
+    state: Mutex<Awaited>,
+}
+
+/// What a child's result comes from.
+struct Joined<T> {
+    task: TaskRef,
+    end: Arc<End>,
+    drawer: Arc<Drawer<T>>,
+}
+
+#[derive(Default)]
+struct Awaited {
+    join: ProxyJoin,
+    taken: bool,
 }
 
 impl<T> Child<T> {
     pub(super) fn refused() -> Self {
-        Self { task: None, slot: Slot::new(State::Given(None)) }
+        Self { joined: None, state: Mutex::default() }
     }
 
     /// Asks the child to end; false if it had ended already or was refused. For the group this is no failure.
     #[allow(clippy::must_use_candidate)] // asking is what people do it for
     pub fn cancel(&self) -> bool {
-        self.task.as_ref().is_some_and(TaskRef::cancel)
+        self.task().is_some_and(TaskRef::cancel)
     }
 
     /// The child's task, to name it or watch it. `None` if the group refused it.
     #[must_use]
     pub fn task(&self) -> Option<&TaskRef> {
-        self.task.as_ref()
+        self.joined.as_ref().map(|joined| &joined.task)
+    }
+
+    /// The value, or why there is none.
+    fn result(&self, taken: &mut bool, cx: &mut Context<'_>) -> Poll<Result<T, NoValue>> {
+        assert!(!*taken, "a child of a task group was polled again after it had given its result");
+        let value = match &self.joined {
+            None => Err(NoValue { refused: true }),
+            Some(Joined { task, end, drawer }) => {
+                ready!(end.poll(cx));
+                let value = drawer.0.lock().take();
+                // Who cancels itself and then gives a value is cancelled.
+                value.filter(|_| !task.is_cancelled()).ok_or(NoValue { refused: false })
+            }
+        };
+        *taken = true;
+        Poll::Ready(value)
     }
 }
 
+/// By value: a cancellation of whoever awaits goes to the child.
 impl<T> Future for Child<T> {
     type Output = Result<T, NoValue>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let waker = cx.waker().clone();
-        let mut state = self.slot.0.lock();
-        match std::mem::replace(&mut *state, State::Taken) {
-            State::Open(old) => {
-                *state = State::Open(Some(waker));
-                drop(state);
-                drop(old);
-                Poll::Pending
-            }
-            State::Given(value) => Poll::Ready(value.ok_or(NoValue { refused: self.task.is_none() })),
-            State::Taken => {
-                drop(state);
-                panic!("a child of a task group was polled again after it had given its result")
-            }
+        let Awaited { join, taken } = &mut *self.state.lock();
+        match self.task() {
+            Some(task) => join.poll(task, cx, |cx| self.result(taken, cx)),
+            None => self.result(taken, cx),
         }
     }
 }
 
-struct Slot<T>(Mutex<State<T>>);
+/// By reference: the child is left alone.
+impl<T> Future for &mut Child<T> {
+    type Output = Result<T, NoValue>;
 
-enum State<T> {
-    Open(Option<Waker>),
-    Given(Option<T>),
-    Taken,
-}
-
-impl<T> Slot<T> {
-    fn new(state: State<T>) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(state)))
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = self.result(&mut self.state.lock().taken, cx);
+        if let Some(task) = self.task().filter(|_| polled.is_pending()) {
+            proxy::note(task, cx);
+        }
+        polled
     }
 }
 
-impl<T> fmt::Debug for Slot<T> {
+// Never true, as for a `Task`: it lets `&mut Child` have a Future of its own.
+impl<T> Unpin for Child<T> where Child<T>: never::Never {}
+
+mod never {
+    #[diagnostic::on_unimplemented(
+        message = "a Child is not Unpin",
+        note = "give `&mut child` to wait for it and leave it alone when the wait is cancelled, or `Box::pin(child)` to \
+                take it along"
+    )]
+    pub trait Never {}
+}
+
+impl<T> fmt::Debug for Child<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("..")
+        f.debug_struct("Child").field("task", &self.task()).finish_non_exhaustive()
     }
 }
 
-/// Fills the slot: with a value, or when it is dropped with the news that there is none.
-struct Giver<T>(Arc<Slot<T>>);
+/// Whether the group has seen the child's end.
+#[derive(Default)]
+struct End(Mutex<EndState>);
 
-impl<T> Giver<T> {
-    fn give(&self, value: Option<T>) {
+#[derive(Default)]
+struct EndState {
+    over: bool,
+    waker: Option<Waker>,
+}
+
+impl End {
+    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        let waker = cx.waker().clone(); // the user's code, as its destructor: not under the lock
+        let mut state = self.0.lock();
+        if state.over {
+            return Poll::Ready(());
+        }
+        let old = state.waker.replace(waker);
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+}
+
+/// Says that a child has ended when it is dropped: also when the group has gone and waits for nobody.
+pub(super) struct Ender(Arc<End>);
+
+impl Drop for Ender {
+    fn drop(&mut self) {
         let mut state = self.0.0.lock();
-        let State::Open(waker) = &mut *state else { return };
-        let waker = waker.take();
-        *state = State::Given(value);
+        state.over = true;
+        let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
             contain("a waker", || waker.wake());
         }
-    }
-}
-
-impl<T> Drop for Giver<T> {
-    fn drop(&mut self) {
-        self.give(None);
     }
 }
 

@@ -95,6 +95,33 @@ fn a_cancel_from_another_thread_while_the_task_runs_is_delivered_after_that_poll
     assert_eq!(*steps.lock().unwrap(), ["the poll goes on", "dropped"]);
 }
 
+/// The limit asks a task to end whose poll, under way, gives a value: the limit was met, and is not a request to whoever
+/// set it.
+#[test]
+fn a_time_limit_that_meets_a_value_cancels_nothing_else() {
+    let runtime = runtime(2);
+    let (inside, leave) = (Gate::new(), Gate::new());
+    let (arrives, left) = (inside.clone(), leave.clone());
+    let inner = runtime.spawn(async move {
+        arrives.open();
+        left.pass();
+        42
+    });
+    inside.pass();
+    let (watch, opens) = (inner.watch(), leave.clone());
+    let opener = thread::spawn(move || {
+        until("the limit has asked it to end", || watch.cancelling() > 0);
+        opens.open();
+    });
+    let waiter = runtime.spawn(async move {
+        let value = unstuck::wait_for(inner, Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await; // not cancelled
+        value.unwrap().unwrap()
+    });
+    assert_eq!(waiter.wait().unwrap(), 42);
+    opener.join().unwrap();
+}
+
 #[test]
 fn two_threads_may_wait_for_one_task() {
     let runtime = runtime(1);
