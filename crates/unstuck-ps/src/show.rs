@@ -86,6 +86,8 @@ fn awaited(what: &Value) -> String {
     let kind = clean(what["what"].as_str().unwrap_or("?"));
     if let Some(id) = what["task"].as_u64() {
         format!("{kind} {id}")
+    } else if let Some(id) = what["held_by"].as_u64() {
+        format!("{kind} held by task {id}")
     } else if !what["left_us"].is_null() {
         format!("{kind} ({} left)", time(&what["left_us"]))
     } else if what["made_at"].is_object() {
@@ -119,10 +121,15 @@ fn place(place: &Value) -> String {
 /// Microseconds, as people say them.
 fn time(micros: &Value) -> String {
     let micros = micros.as_u64().unwrap_or(0);
-    let time = match micros {
-        0..10_000 => Duration::from_micros(micros),
-        10_000..10_000_000 => Duration::from_millis(micros / 1000),
-        _ => Duration::from_secs(micros / 1_000_000),
+    let seconds = micros / 1_000_000;
+    let time = match seconds {
+        _ if micros == 0 => return "0".into(),
+        0 if micros < 10_000 => Duration::from_micros(micros),
+        0..10 => Duration::from_millis(micros / 1000),
+        10..600 => Duration::from_secs(seconds),
+        600..36_000 => return format!("{}min", seconds / 60),
+        36_000..8_640_000 => return format!("{}h", seconds / 3600),
+        _ => return format!("{} days", seconds / 86_400),
     };
     format!("{time:?}")
 }
@@ -189,7 +196,9 @@ ID  POLLS   BUSY  NAME       SPAWNED AT      STATE
     #[test]
     fn times_are_as_long_as_people_say_them() {
         let said = [0, 1500, 12_345, 1_234_567, 75_000_000].map(|micros| time(&json!(micros)));
-        assert_eq!(said, ["0ns", "1.5ms", "12ms", "1.234s", "75s"]);
+        assert_eq!(said, ["0", "1.5ms", "12ms", "1.234s", "75s"]);
+        let long = [3599_u64, 86_400, 31_536_000].map(|seconds| time(&json!(seconds * 1_000_000)));
+        assert_eq!(long, ["59min", "24h", "365 days"]);
     }
 
     #[test]
@@ -199,6 +208,8 @@ ID  POLLS   BUSY  NAME       SPAWNED AT      STATE
         let task = json!({ "state": "waiting", "awaits": awaits });
         assert_eq!(state(&task), "waiting for sleep (2s left), deferred and 2 more");
         assert_eq!(awaited(&awaits[2]), "job (a.rs:3)");
+        assert_eq!(awaited(&json!({ "what": "lock", "lock": 5, "held_by": 7 })), "lock held by task 7");
+        assert_eq!(awaited(&json!({ "what": "lock", "lock": 5, "held_by": null })), "lock");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Await, Notes, On};
+use super::{Await, Notes, On, held};
 use crate::guard::{Call, ThreadProbe};
 use crate::task::{Registry, TaskId, TaskRef};
 
@@ -127,8 +127,10 @@ impl Seen {
             running.call = probe.doing();
         }
         for each in &mut seen.awaits {
-            if let On::Moment(moment) = &mut each.on {
-                *moment = moment.saturating_sub(now);
+            match &mut each.on {
+                On::Moment(moment) => *moment = moment.saturating_sub(now),
+                On::Lock { lock, holder } => *holder = held::holder(*lock),
+                _ => {}
             }
         }
         seen

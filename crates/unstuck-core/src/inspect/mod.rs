@@ -23,6 +23,9 @@
 //! One thing is not seen: that a wait for `&mut task` was given up in the very poll that looked at the task last. Its
 //! note goes with the next poll. `shield(&mut task)` knows when it is dropped, and strikes it out at once.
 //!
+//! Who *holds* a lock cannot be read in the lock either. While notes are taken, whoever takes one is listed (`held.rs`), and
+//! a task that waits for it is shown to wait for the holder: two that wait for each other's locks are a circle.
+//!
 //! # Rejected
 //! * *Polling tasks once more to have them tell* (tokio's task dumps): a stuck task cannot be polled, and looking would
 //!   change what is looked at.
@@ -30,6 +33,7 @@
 //! * *One list of edges for the process*: a lock that all workers want. Here each task has its own, which nobody else
 //!   wants unless somebody looks.
 
+mod held;
 mod info;
 mod notes;
 mod outsider;
@@ -40,6 +44,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Context;
 use std::time::Duration;
 
+pub use self::held::{holds, holds_no_more};
 pub(crate) use self::info::everything;
 pub use self::info::{Running, TaskInfo, TaskState, info};
 pub(crate) use self::notes::Notes;
@@ -75,6 +80,13 @@ pub enum On {
     Moment(Duration),
     /// Something that was made at this place in the source.
     Place(&'static Location<'static>),
+    /// A lock.
+    Lock {
+        /// Tells it from other locks.
+        lock: usize,
+        /// The task that took it, if one did. A leaf leaves that empty; whoever looks is told.
+        holder: Option<TaskId>,
+    },
 }
 
 impl Await {

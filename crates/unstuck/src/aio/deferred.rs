@@ -207,8 +207,19 @@ impl<T: Clone> Future for Deferred<T> {
     type Output = Result<T, DeferredError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_as("deferred", cx)
+    }
+}
+
+impl<T: Clone> Deferred<T> {
+    /// Polls it; whoever looks is told that a `what` is awaited.
+    pub(crate) fn poll_as(
+        &mut self,
+        what: &'static str,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, DeferredError>> {
         let waker = cx.waker().clone(); // the user's code: not under the lock
-        let this = &mut *self;
+        let this = self;
         let mut state = this.shared.lock();
         if let Some(outcome) = &state.outcome {
             inspect::gone(std::ptr::from_ref(this).addr());
@@ -229,7 +240,7 @@ impl<T: Clone> Future for Deferred<T> {
         };
         drop(state);
         drop(old);
-        inspect::pending(cx, std::ptr::from_ref(this).addr(), || Await::new("deferred", On::Something));
+        inspect::pending(cx, std::ptr::from_ref(this).addr(), || Await::new(what, On::Something));
         Poll::Pending
     }
 }

@@ -1,7 +1,7 @@
 //! Who awaits whom: as a tree for people, as JSON for programs, as a picture for graphviz.
 //!
-//! The nodes are tasks, and the futures that `run` and `block_on` were given; an edge is a handle that is being awaited.
-//! What else a task awaits (a timer, a job …) hangs below it as a leaf. A tree begins at each task that nobody awaits;
+//! The nodes are tasks, and the futures that `run` and `block_on` were given; an edge is a handle that is being awaited, or
+//! a lock that the other one holds. What else a task awaits (a timer, a job …) hangs below it as a leaf. A tree begins at each task that nobody awaits;
 //! tasks that await each other in a circle have no such beginning, and will wait for ever: they are shown as that.
 
 mod dot;
@@ -25,6 +25,17 @@ pub struct Graph {
     tasks: Vec<TaskInfo>,
     /// The index of each task among them.
     index: HashMap<TaskId, usize>,
+}
+
+/// How a task waits for another one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Edge {
+    /// Awaits its handle.
+    Joins,
+    /// Awaits its handle by reference, and says so.
+    Shielded,
+    /// Wants a lock that the other one holds.
+    Lock,
 }
 
 /// A tree is drawn no deeper than this; what hangs lower is drawn as a tree of its own further down.
@@ -63,17 +74,20 @@ impl Graph {
         dot::Dot(self).to_string()
     }
 
-    /// The tasks that this one awaits, with what is noted of it.
-    fn edges(&self, at: usize) -> impl Iterator<Item = (usize, bool)> {
+    /// The tasks that this one waits for, and how.
+    fn edges(&self, at: usize) -> impl Iterator<Item = (usize, Edge)> {
         self.tasks[at].awaits.iter().filter_map(|awaits| self.target(awaits))
     }
 
-    /// The task that is awaited, if it is one and has not ended; and whether it is shielded.
-    fn target(&self, awaits: &Await) -> Option<(usize, bool)> {
-        match awaits.on {
-            On::Task { id, shielded } => Some((*self.index.get(&id)?, shielded)),
-            _ => None,
-        }
+    /// The task that is waited for, if it is one and has not ended.
+    fn target(&self, awaits: &Await) -> Option<(usize, Edge)> {
+        let (id, edge) = match awaits.on {
+            On::Task { id, shielded: false } => (id, Edge::Joins),
+            On::Task { id, shielded: true } => (id, Edge::Shielded),
+            On::Lock { holder, .. } => (holder?, Edge::Lock),
+            _ => return None,
+        };
+        Some((*self.index.get(&id)?, edge))
     }
 
     /// Circles, each from the task in it that was found first. A walk in depth with its own stack: chains may be long.
@@ -155,8 +169,13 @@ impl Drawing<'_> {
             write!(f, "{indent}{branch}")?;
             match self.graph.target(awaits) {
                 None => writeln!(f, "{}", Leaf(awaits))?,
-                Some((to, shielded)) => {
-                    f.write_str(if shielded { "(shielded) " } else { "" })?;
+                Some((to, edge)) => {
+                    f.write_str(match edge {
+                        Edge::Joins => "",
+                        Edge::Shielded => "(shielded) ",
+                        Edge::Lock if self.path.contains(&to) => "lock, ",
+                        Edge::Lock => "lock held by ",
+                    })?;
                     self.child(f, to, &format!("{indent}{deeper}"))?;
                 }
             }

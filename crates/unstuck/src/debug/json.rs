@@ -104,6 +104,7 @@ impl fmt::Display for Awaited<'_> {
             On::Task { id, shielded } => write!(f, r#","task":{id},"shielded":{shielded}"#)?,
             On::Moment(left) => write!(f, r#","left_us":{}"#, micros(left))?,
             On::Place(place) => write!(f, r#","made_at":{}"#, Place(place))?,
+            On::Lock { lock, holder } => write!(f, r#","lock":{lock},"held_by":{}"#, Maybe(holder))?,
             _ => {}
         }
         f.write_char('}')

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use unstuck_core::sync::Mutex;
 
 use super::budget::may_go_on;
+use super::noted::awaited_as;
 use crate::Deferred;
 
 /// Waits until so many have come, then lets all of them go on: asyncio's `Barrier`. It can be used again and again.
@@ -85,7 +86,7 @@ impl Barrier {
             (place, state.round.clone())
         };
         let _leaves = Leaves { barrier: self, round: round.clone(), place };
-        round.await.map(|()| place).map_err(|_| BrokenBarrier)
+        awaited_as("barrier", round).await.map(|()| place).map_err(|_| BrokenBarrier)
     }
 
     /// Waits on a plain thread.

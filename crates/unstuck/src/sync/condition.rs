@@ -8,6 +8,7 @@ use unstuck_core::sync::Mutex;
 
 use super::LockGuard;
 use super::budget::may_go_on;
+use super::noted::awaited_as;
 use crate::Deferred;
 
 /// Waits until what a [`Lock`](super::Lock) protects is as one needs it: asyncio's `Condition`.
@@ -62,7 +63,7 @@ impl Condition {
         self.0.lock().push_back(turn.clone());
         let mut waits = Waits { condition: self, turn: turn.clone(), over: false };
         drop(guard);
-        let _ = turn.await; // nobody cancels it
+        let _ = awaited_as("condition", turn).await; // nobody cancels it
         let guard = lock.lock().await;
         waits.over = true;
         guard

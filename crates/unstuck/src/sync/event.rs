@@ -6,6 +6,7 @@ use std::sync::Arc;
 use unstuck_core::sync::Mutex;
 
 use super::budget::may_go_on;
+use super::noted::awaited_as;
 use crate::Deferred;
 
 /// A flag that tasks can wait for: asyncio's `Event`.
@@ -77,7 +78,7 @@ impl Event {
             }
             state.next.clone()
         };
-        let _ = next.await; // nobody cancels it
+        let _ = awaited_as("event", next).await; // nobody cancels it
     }
 
     /// Waits on a plain thread.

@@ -5,6 +5,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use unstuck_core::inspect::{self, On};
+
+use super::noted::noted;
 
 use super::budget::may_go_on;
 
@@ -55,13 +58,14 @@ impl<T> Lock<T> {
     /// Dropping the wait leaves the turn to the next.
     pub async fn lock(&self) -> LockGuard<T> {
         may_go_on().await;
-        LockGuard(self.0.clone().lock_owned().await)
+        let on = On::Lock { lock: self.number(), holder: None };
+        LockGuard::new(noted("lock", on, self.0.clone().lock_owned()).await)
     }
 
     /// Takes it if nobody holds it or waits for it.
     #[must_use]
     pub fn try_lock(&self) -> Option<LockGuard<T>> {
-        self.0.clone().try_lock_owned().ok().map(LockGuard)
+        self.0.clone().try_lock_owned().ok().map(LockGuard::new)
     }
 
     /// Waits for it on a plain thread.
@@ -78,12 +82,33 @@ impl<T> Lock<T> {
     pub fn is_locked(&self) -> bool {
         self.0.try_lock().is_err()
     }
+
+    /// Tells it from other locks.
+    fn number(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
 }
 
 impl<T> LockGuard<T> {
+    fn new(guard: OwnedMutexGuard<T>) -> Self {
+        let held = Self(guard);
+        inspect::holds(held.number());
+        held
+    }
+
+    fn number(&self) -> usize {
+        Arc::as_ptr(OwnedMutexGuard::mutex(&self.0)).addr()
+    }
+
     /// The lock that it holds.
     pub(super) fn of(&self) -> Lock<T> {
         Lock(OwnedMutexGuard::mutex(&self.0).clone())
+    }
+}
+
+impl<T> Drop for LockGuard<T> {
+    fn drop(&mut self) {
+        inspect::holds_no_more(self.number());
     }
 }
 

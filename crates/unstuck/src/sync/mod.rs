@@ -74,6 +74,7 @@ mod budget;
 mod condition;
 mod event;
 mod lock;
+mod noted;
 mod queue;
 mod semaphore;
 

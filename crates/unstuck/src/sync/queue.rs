@@ -33,8 +33,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use unstuck_core::inspect::On;
 use unstuck_core::sync::Mutex;
 
+use super::noted::{awaited_as, noted};
 pub use errors::{GetError, PutError, TooManyDone};
 pub use order::{Fifo, Lifo, Order, Smallest};
 
@@ -161,7 +163,7 @@ impl<T, O: Order<T>> QueueOf<T, O> {
     pub async fn put(&self, item: T) -> Result<(), PutError<T>> {
         may_go_on().await;
         if let Some(places) = &self.0.places {
-            match places.free.acquire().await {
+            match noted("queue put", On::Something, places.free.acquire()).await {
                 Ok(place) => place.forget(),
                 Err(_closed) => return Err(PutError::shut_down(item)),
             }
@@ -205,7 +207,7 @@ impl<T, O: Order<T>> QueueOf<T, O> {
     /// The queue has been [shut down](Self::shutdown) and is empty.
     pub async fn get(&self) -> Result<T, GetError> {
         may_go_on().await;
-        if let Ok(item) = self.0.items.acquire().await {
+        if let Ok(item) = noted("queue get", On::Something, self.0.items.acquire()).await {
             item.forget();
         } // else it is closed: what is left is for whoever comes
         self.pop()
@@ -262,7 +264,7 @@ impl<T, O: Order<T>> QueueOf<T, O> {
             }
             inside.finished.clone()
         };
-        let _ = finished.await; // nobody cancels it
+        let _ = awaited_as("queue join", finished).await; // nobody cancels it
     }
 
     /// [`join`](Self::join) on a plain thread.

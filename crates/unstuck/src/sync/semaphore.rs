@@ -4,6 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore as Permits};
+use unstuck_core::inspect::On;
+
+use super::noted::noted;
 
 use super::budget::may_go_on;
 
@@ -55,7 +58,7 @@ impl Semaphore {
     /// Dropping the wait leaves the permit to the next.
     pub async fn acquire(&self) -> Permit {
         may_go_on().await;
-        let permit = self.0.clone().acquire_owned().await;
+        let permit = noted("semaphore", On::Something, self.0.clone().acquire_owned()).await;
         Permit(permit.unwrap_or_else(|_| unreachable!("nobody closes it")))
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Graph, Leaf, Line};
+use super::{Edge, Graph, Leaf, Line};
 use crate::debug::json::Text;
 use crate::debug::{On, TaskState};
 
@@ -19,8 +19,12 @@ impl fmt::Display for Dot<'_> {
             writeln!(f, "  n{at} [label={}{style}];", Text(&Line(task).to_string()))?;
             for (number, awaits) in task.awaits.iter().enumerate() {
                 match self.0.target(awaits) {
-                    Some((to, shielded)) => {
-                        let style = if shielded { " [style=dashed label=shield]" } else { "" };
+                    Some((to, edge)) => {
+                        let style = match edge {
+                            Edge::Joins => "",
+                            Edge::Shielded => " [style=dashed label=shield]",
+                            Edge::Lock => " [label=lock]",
+                        };
                         writeln!(f, "  n{at} -> n{to}{style};")?;
                     }
                     None if matches!(awaits.on, On::Task { .. }) => {} // it has just ended

@@ -1,6 +1,7 @@
 //! Looking at tasks: what they are up to, who awaits whom, and from outside of the process.
 
 mod graph;
+mod meeting_points;
 mod socket;
 mod tasks;
 
