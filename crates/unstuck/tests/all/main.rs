@@ -9,6 +9,7 @@
 //! | `backtraces` | a report shows which function is stuck |
 //! | `inspect` | looking at tasks: what they are up to, who awaits whom, and from outside of the process |
 //! | `interrupts` | Ctrl-C, each time in a process of its own |
+//! | `maps` | the READMEs that say which test holds what name tests that exist |
 //! | `macros` | the attributes as a user writes them |
 //! | `paused` | the virtual clock on several threads: it jumps only when nothing can run |
 //! | `quiet` | an idle runtime does not wake up |
@@ -29,6 +30,7 @@ mod faults;
 mod inspect;
 mod interrupts;
 mod macros;
+mod maps;
 mod offload;
 mod paused;
 mod quiet;

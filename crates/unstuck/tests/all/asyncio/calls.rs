@@ -3,9 +3,10 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use unstuck::{EventLoop, Handle, Instant, sleep};
+use unstuck::{Deferred, EventLoop, Handle, Instant, Runtime, StallPolicy, sleep};
 
 use super::Log;
+use crate::support::Gate;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -98,6 +99,13 @@ both! {
     }
 }
 
+both! {
+    async fn a_sleep_of_zero_gives_its_value() {
+        assert_eq!(sleep(Duration::ZERO).with(42).await, 42);
+        assert_eq!(unstuck::time(), Duration::ZERO);
+    }
+}
+
 #[test]
 fn a_call_from_another_thread_wakes_an_idle_loop() {
     let event_loop = EventLoop::new().unwrap();
@@ -121,5 +129,32 @@ fn a_call_from_another_thread_can_be_taken_back_before_it_started() {
     let caller = std::thread::spawn(move || handle.call_soon(move || called.say("called")).cancel());
     assert!(caller.join().unwrap());
     event_loop.run_until_complete(sleep(Duration::ZERO));
+    assert_eq!(log.lines(), [""; 0]);
+}
+
+#[test]
+fn a_call_from_another_thread_comes_while_all_workers_sleep() {
+    let runtime = Runtime::builder().worker_threads(2).build().unwrap();
+    let (handle, called) = (runtime.handle(), Deferred::new());
+    let calls = called.clone();
+    let caller = std::thread::spawn(move || {
+        handle.call_soon(move || calls.set_result(std::thread::current().id()).unwrap());
+        std::thread::current().id()
+    });
+    let id = runtime.block_on(called).unwrap();
+    assert_ne!(id, caller.join().unwrap(), "by the runtime, and not on the spot");
+}
+
+#[test]
+fn a_call_taken_back_while_the_only_worker_is_busy_never_comes() {
+    let runtime = Runtime::builder().worker_threads(1).stall_guard(StallPolicy::Off).build().unwrap();
+    let (gate, log) = (Gate::new(), Log::new());
+    let (held, called) = (gate.clone(), log.clone());
+    let busy = runtime.spawn(async move { held.pass() });
+    gate.wait_for(1);
+    let call = runtime.handle().call_soon(move || called.say("called"));
+    assert!(call.cancel());
+    gate.open();
+    runtime.run(async { busy.await.unwrap() });
     assert_eq!(log.lines(), [""; 0]);
 }

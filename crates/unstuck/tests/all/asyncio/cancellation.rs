@@ -363,34 +363,35 @@ async fn the_exact_order_of_a_cancel_the_cleanup_and_the_waiter() {
     );
 }
 
+fn paused() -> unstuck::Builder {
+    unstuck::Runtime::builder().worker_threads(2).start_paused(true)
+}
+
 #[test]
 fn what_is_left_at_the_end_of_run_finishes_its_cleanup_first() {
     let log = Log::new();
     let leftover = |log: Log| async move {
-        let task = spawn(finally(pending::<()>(), async move {
-            sleep(Duration::from_millis(5)).await;
+        spawn(finally(pending::<()>(), async move {
+            sleep(SECOND).await;
             log.say("cleaned up");
-        }));
-        yield_now().await;
-        unstuck::wait_for(pending::<()>(), Duration::from_millis(5)).await.unwrap_err();
-        task.detach();
+        }))
+        .detach();
+        settle().await;
         123
     };
-    assert_eq!(unstuck::run(leftover(log.clone())), 123);
-    assert_eq!(unstuck::run_single(leftover(log.clone())), 123);
+    assert_eq!(paused().build().unwrap().run(leftover(log.clone())), 123);
+    assert_eq!(paused().build_single().unwrap().run(leftover(log.clone())), 123);
     assert_eq!(log.lines(), ["cleaned up", "cleaned up"]);
 }
 
 #[test]
 fn a_waiter_and_its_inner_task_that_are_both_left_at_the_end_are_cleaned_up_once() {
     let log = Log::new();
-    unstuck::run_single(async {
+    paused().build_single().unwrap().run(async {
         let (own, inner) = (log.clone(), log.clone());
         spawn(async move {
             let inner = spawn(finally(pending::<()>(), async move {
-                for _ in 0..5 {
-                    sleep(Duration::from_millis(1)).await;
-                }
+                sleep(SECOND).await;
                 inner.say("inner");
             }));
             finally(inner, async { own.say("outer") }).await.unwrap();
@@ -406,11 +407,11 @@ fn a_waiter_and_its_inner_task_that_are_both_left_at_the_end_are_cleaned_up_once
 #[test]
 fn a_cleanup_that_had_begun_is_not_interrupted_by_the_end_of_the_runtime() {
     let log = Log::new();
-    unstuck::run_single(async {
+    paused().build_single().unwrap().run(async {
         let own = log.clone();
         let task = spawn(async move {
             let cancelled = catch_cancel(pending::<()>()).await.unwrap_err();
-            sleep(Duration::from_millis(5)).await;
+            sleep(SECOND).await;
             own.say("cleaned up");
             drop(cancelled);
             finally(pending::<()>(), async { own.say("asked again, since it went on") }).await;
@@ -433,11 +434,11 @@ fn a_main_future_has_frames_too_and_can_be_cancelled_from_outside() {
         })
         .await
         .unwrap_err();
-        sleep(Duration::from_millis(1)).await;
+        sleep(SECOND).await;
         log.say("cleaned up");
         cancelled.resume::<u32>().await
     };
-    let runtime = unstuck::Runtime::new().unwrap();
+    let runtime = paused().build().unwrap();
     let error = runtime.handle().block_on_with(&canceller, body).unwrap_err();
     assert_eq!(error.reason().unwrap().text(), Some("enough"));
     assert_eq!(log.lines(), ["cleaned up"]);

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
-use unstuck::{Builder, Runtime, StallPolicy, StallReport, task};
+use unstuck::{Builder, EventLoop, Runtime, StallPolicy, StallReport, task};
 use unstuck_core::guard::{Action, Reason};
 
 use crate::support::{in_child, own_number, text, until_threads_are_gone};
@@ -47,36 +47,35 @@ fn a_slow_step_of_the_main_future_is_a_future_that_is_no_task() {
     assert!(text(&output).contains("a future that is no task (from "), "{}", text(&output));
 }
 
-#[test]
-fn a_slow_plain_function_is_told_like_a_slow_task() {
+/// A loop on which a step is slow after 5 ms, and what waits until one has been reported.
+fn reporting() -> (EventLoop, impl FnOnce() -> StallReport + Send) {
     let (tell, told) = mpsc::channel();
-    let (tell, told) = (Mutex::new(tell), Mutex::new(told));
+    let tell = Mutex::new(tell);
     let event_loop = Runtime::builder()
         .slow_step(Duration::from_millis(5))
         .on_stall(move |report: &StallReport| drop(tell.lock().unwrap().send(report.clone())))
         .build_single()
         .unwrap();
+    (event_loop, move || told.recv_timeout(PATIENCE).unwrap())
+}
+
+#[test]
+fn a_slow_plain_function_is_told_like_a_slow_task() {
+    let (event_loop, wait) = reporting();
     let (sender, receiver) = mpsc::channel();
     // The function ends when it has been reported.
-    event_loop.handle().call_soon(move || sender.send(told.lock().unwrap().recv_timeout(PATIENCE)).unwrap());
+    event_loop.handle().call_soon(move || sender.send(wait()).unwrap());
     event_loop.run_until_complete(unstuck::yield_now());
-    let report = receiver.try_recv().unwrap().unwrap();
+    let report = receiver.try_recv().unwrap();
     assert_eq!(report.name.as_deref(), Some("call_soon"));
     assert!(report.place.unwrap().file().ends_with("debug.rs") && report.lasted >= Duration::from_millis(5));
 }
 
 #[test]
 fn how_long_and_where_can_be_set() {
-    let (tell, told) = mpsc::channel();
-    let (tell, told) = (Mutex::new(tell), Mutex::new(told));
-    let event_loop = Runtime::builder()
-        .slow_step(Duration::from_millis(5))
-        .on_stall(move |report: &StallReport| drop(tell.lock().unwrap().send(report.clone())))
-        .build_single()
-        .unwrap();
+    let (event_loop, wait) = reporting();
     // The step ends when it has been reported.
-    let wait = move || told.lock().unwrap().recv_timeout(PATIENCE).unwrap();
-    let report = event_loop.run_until_complete(event_loop.spawn_local(async move { wait() })).unwrap();
+    let report = event_loop.run_until_complete(event_loop.spawn_local(async { wait() })).unwrap();
     assert!(report.task.is_some() && report.lasted >= Duration::from_millis(5));
     assert_eq!(report.action, Action::OnlyReported(Reason::SingleThreaded));
     assert!(event_loop.statistics().stalls > 0);

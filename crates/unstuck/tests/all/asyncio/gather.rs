@@ -1,13 +1,12 @@
 //! `gather`, `try_gather` and their macros.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use unstuck::{Task, gather, sleep, spawn, try_gather};
 
-use super::Log;
+use super::{Log, counted_naps};
 use crate::support::OnDrop;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -58,12 +57,41 @@ both! {
         assert_eq!(error.panic_message(), Some("child 1"));
         assert_eq!(unstuck::time(), SECOND);
         sleep(3 * SECOND).await;
-        assert_eq!(count.load(Ordering::SeqCst), 3, "they all went on; the second failure was silent");
+        assert_eq!(count.load(Ordering::SeqCst), 3, "they all went on");
 
         let error = try_gather!(child(2, false), child(1, true)).await.unwrap_err();
         assert_eq!(error.panic_message(), Some("child 1"));
         let both = try_gather!(after(1, 20), after(2, 22)).await.unwrap();
         assert_eq!(both.0 + both.1, 42);
+    }
+}
+
+both! {
+    /// asyncio's gather has looked at every exception. An `Err` is as silent here; a panic is a bug that nobody else sees.
+    async fn a_second_failure_is_silent_if_it_is_an_error_and_told_if_it_is_a_panic() {
+        let log = Log::new();
+        let hears = log.clone();
+        unstuck::Handle::current().set_exception_handler(move |failure| hears.say(failure.message().unwrap()));
+        let errors = [1, 2].map(|delay| {
+            let task = spawn(async move {
+                sleep(delay * SECOND).await;
+                Err::<(), _>(delay)
+            });
+            async { task.await.unwrap() }
+        });
+        assert_eq!(try_gather(errors).await, Err(1));
+        sleep(5 * SECOND).await;
+        assert_eq!(log.lines(), [""; 0]);
+        let panics = [1, 2].map(|delay| {
+            spawn(async move {
+                sleep(delay * SECOND).await;
+                panic!("child {delay}")
+            })
+        });
+        let error = try_gather(panics).await.map(|_: Vec<()>| ()).unwrap_err();
+        assert_eq!(error.panic_message(), Some("child 1"));
+        sleep(5 * SECOND).await;
+        assert_eq!(log.lines(), ["child 2"]);
     }
 }
 
@@ -118,17 +146,8 @@ both! {
 
 both! {
     async fn hundreds_are_gathered_and_only_the_woken_are_polled() {
-        let polls = Arc::new(AtomicUsize::new(0));
-        let futures: Vec<_> = (0..200_u32)
-            .map(|number| {
-                let (polls, mut nap) = (polls.clone(), Box::pin(sleep(number * SECOND)));
-                std::future::poll_fn(move |cx| {
-                    polls.fetch_add(1, Ordering::SeqCst);
-                    nap.as_mut().poll(cx)
-                })
-            })
-            .collect();
-        gather(futures).await;
+        let (polls, naps) = counted_naps(200);
+        gather(naps).await;
         assert!(polls.load(Ordering::SeqCst) <= 3 * 200, "{} polls", polls.load(Ordering::SeqCst));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! A case that holds whoever runs it is written once, with [`both!`], and tested on the single-threaded loop and on the
 //! multi-threaded runtime, both on a paused clock. Cases about the exact order of things are single-threaded.
+//!
+//! `README.md` beside this file has a line for each case, with its tests.
 
 /// One case, twice: `single` and `multi`.
 macro_rules! both {
@@ -23,6 +25,7 @@ macro_rules! both {
     };
 }
 
+mod beside_cpython;
 mod callbacks;
 mod calls;
 mod cancellation;
@@ -35,6 +38,7 @@ mod ending;
 mod failures;
 mod gather;
 mod gather_cancel;
+mod group_children;
 mod groups;
 mod locks;
 mod offload;
@@ -48,7 +52,10 @@ mod time_limits;
 mod timeouts;
 mod waits;
 
+use std::future::{Future, poll_fn};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A list that tasks write what they do into.
 #[derive(Clone, Default)]
@@ -66,4 +73,18 @@ impl Log {
     fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
+}
+
+/// So many sleeps of 0, 1, 2 … seconds, and how often they have been polled.
+fn counted_naps(count: u32) -> (Arc<AtomicUsize>, Vec<impl Future<Output = ()> + Unpin + Send>) {
+    let polls = Arc::new(AtomicUsize::new(0));
+    let naps = (0..count).map(|number| {
+        let (polls, mut nap) = (polls.clone(), Box::pin(unstuck::sleep(Duration::from_secs(number.into()))));
+        poll_fn(move |cx| {
+            polls.fetch_add(1, Ordering::SeqCst);
+            nap.as_mut().poll(cx)
+        })
+    });
+    let naps = naps.collect();
+    (polls, naps)
 }

@@ -1,7 +1,6 @@
 //! `wait` and `as_completed`.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use unstuck::{
     wait, wait_for,
 };
 
+use super::counted_naps;
 use crate::support::eventually;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -223,16 +223,7 @@ both! {
 
 both! {
     async fn of_hundreds_only_the_woken_are_polled() {
-        let polls = Arc::new(AtomicUsize::new(0));
-        let naps: Vec<_> = (0..300_u32)
-            .map(|number| {
-                let (polls, mut nap) = (polls.clone(), Box::pin(sleep(number * SECOND)));
-                std::future::poll_fn(move |cx| {
-                    polls.fetch_add(1, Ordering::SeqCst);
-                    nap.as_mut().poll(cx)
-                })
-            })
-            .collect();
+        let (polls, naps) = counted_naps(300);
         let (done, _) = wait(naps, ALL_COMPLETED).await.unwrap();
         assert_eq!(done.len(), 300);
         assert!(polls.load(Ordering::SeqCst) <= 3 * 300, "{} polls", polls.load(Ordering::SeqCst));
