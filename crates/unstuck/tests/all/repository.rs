@@ -105,7 +105,7 @@ const UNSAFE: [&str; 22] = [
     "crates/unstuck-core/src/task/registry.rs",
     "crates/unstuck-core/src/task/runnable.rs",
     "crates/unstuck-core/src/task/state.rs",
-    "crates/unstuck-core/src/task/tests.rs",
+    "crates/unstuck-core/src/task/tests/wakers.rs",
     "crates/unstuck-core/src/task/waker.rs",
     // Reads another thread's stack: registers, signals and maps.
     "crates/unstuck-stack/src/linux/",
