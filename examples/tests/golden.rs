@@ -65,6 +65,7 @@ tutorial! {
     tasks in "../tasks.rs": paused().run(tasks::tutorial());
     hello_every_second in "../hello_every_second.rs": paused().run(hello_every_second::tutorial());
     cancel in "../cancel.rs": paused().run(cancel::tutorial());
+    cleanup in "../cleanup.rs": paused().run(cleanup::tutorial());
     task_group in "../task_group.rs": paused().run(task_group::tutorial());
     timeout in "../timeout.rs": paused().run(timeout::tutorial());
     shield in "../shield.rs": paused().run(shield::tutorial());
@@ -88,6 +89,7 @@ tutorial! {
     context_vars in "../context_vars.rs": paused().run(context_vars::tutorial());
     exception_handler in "../exception_handler.rs": paused().run(exception_handler::tutorial());
     on_exit in "../on_exit.rs": on_exit::tutorial(|| Runtime::builder().start_paused(true));
+    slow_step in "../slow_step.rs": slow_step::tutorial(until_reported);
     timed in "../timed.rs": paused().run(timed::tutorial());
     inspect in "../inspect.rs": noted().run(inspect::tutorial());
     cpu_bound_single in "../cpu_bound_single.rs": run_single(cpu_bound_single::tutorial(|| primes_below(100)));
@@ -140,6 +142,14 @@ fn meet() {
 fn meet_and_count() -> u64 {
     meet();
     primes_below(100)
+}
+
+/// A call that comes back when it has been reported.
+fn until_reported(reports: &slow_step::Reports) {
+    let known = reports.lock().expect("nobody panics").len();
+    while reports.lock().expect("nobody panics").len() == known {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Says which example the child plays.

@@ -24,6 +24,9 @@ mod asyncio {}
 #[cfg(feature = "sync")]
 mod waiting {}
 
+#[doc = include_str!("../../../docs/src/cancellation.md")]
+mod cancellation {}
+
 #[doc = include_str!("../../../docs/src/offload.md")]
 mod offload {}
 
