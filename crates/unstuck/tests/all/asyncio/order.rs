@@ -125,20 +125,6 @@ async fn a_sleep_of_zero_makes_one_trip_through_the_queue() {
 }
 
 #[unstuck::test(flavor = "single", paused)]
-async fn a_sleep_of_zero_lets_what_is_queued_run_once_and_gives_its_value() {
-    let log = Log::new();
-    let handle = Handle::current();
-    let (first, second, again) = (log.clone(), log.clone(), handle.clone());
-    handle.call_soon(move || {
-        first.say("called");
-        again.call_soon(move || second.say("called in the next turn"));
-    });
-    log.say(sleep(Duration::ZERO).with("the value").await);
-    sleep(Duration::ZERO).await;
-    assert_eq!(log.lines(), ["called", "the value", "called in the next turn"]);
-}
-
-#[unstuck::test(flavor = "single", paused)]
 async fn tasks_that_compute_run_one_after_the_other() {
     let log = Log::new();
     let compute = |name: &'static str| {
