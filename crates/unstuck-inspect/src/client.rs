@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +31,19 @@ pub fn processes() -> Vec<Process> {
     found.sort();
     found.dedup_by_key(|process| process.pid);
     found
+}
+
+/// Why a process that is not among [`processes`] cannot be asked, and what to do about it.
+#[must_use]
+pub fn why_not(pid: u32) -> String {
+    let Ok(owner) = fs::metadata(format!("/proc/{pid}")).map(|is| is.uid()) else {
+        return "there is no such process".into();
+    };
+    if owner == place::user() {
+        "it does not listen; start it with UNSTUCK_INSPECT=1, or build its runtime with inspect(true)".into()
+    } else {
+        format!("it is not yours; ask as its owner: sudo -u '#{owner}' unstuck-ps {pid}")
+    }
 }
 
 /// Asks a process, and gives its answer: a line of JSON.

@@ -40,6 +40,12 @@ pub fn processes() -> Vec<Process> {
     Vec::new()
 }
 
+/// Why no process can be asked.
+#[must_use]
+pub fn why_not(_: u32) -> String {
+    unsupported().to_string()
+}
+
 /// Gives an error.
 ///
 /// # Errors

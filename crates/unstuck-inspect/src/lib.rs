@@ -44,9 +44,9 @@ mod request;
 mod server;
 
 #[cfg(target_os = "linux")]
-pub use client::{Process, ask, processes};
+pub use client::{Process, ask, processes, why_not};
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{Process, Server, ask, processes};
+pub use elsewhere::{Process, Server, ask, processes, why_not};
 pub use request::{Request, VERSION};
 #[cfg(target_os = "linux")]
 pub use server::Server;

@@ -81,7 +81,7 @@ fn read(arguments: Vec<OsString>) -> Result<Args, lexopt::Error> {
                 Some("ps") => command = Some(Command::Ask(Request::Ps)),
                 Some("pstree") => command = Some(Command::Ask(Request::Tree)),
                 Some("stalls") => command = Some(Command::Ask(Request::Stalls)),
-                Some("cancel") => command = Some(Command::Ask(Request::Cancel(parser.value()?.parse()?))),
+                Some("cancel") => command = Some(Command::Ask(Request::Cancel(task(&mut parser)?))),
                 _ => return Err(format!("no such command: {}", word.to_string_lossy()).into()),
             },
             other => return Err(other.unexpected()),
@@ -101,6 +101,13 @@ fn read(arguments: Vec<OsString>) -> Result<Args, lexopt::Error> {
         return Err("--watch does not go with cancel".into());
     }
     Ok(args)
+}
+
+/// The number behind `cancel`.
+fn task(parser: &mut Parser) -> Result<u64, lexopt::Error> {
+    let number = parser.value().map_err(|_| "cancel which task? say its number, as ps shows it")?;
+    let parsed = number.to_str().and_then(|number| number.parse().ok());
+    parsed.ok_or_else(|| format!("not a task's number: {}", number.to_string_lossy()).into())
 }
 
 #[cfg(test)]
@@ -136,8 +143,8 @@ mod tests {
     #[test]
     fn a_wrong_command_line_is_told_in_one_line() {
         assert!(wrong("top").contains("no such command: top"));
-        assert!(wrong("cancel").contains("missing argument"));
-        assert!(wrong("cancel me").contains("me"));
+        assert!(wrong("cancel").contains("cancel which task?"));
+        assert!(wrong("cancel me").contains("not a task's number: me"));
         assert!(wrong("ps pstree").contains("pstree"));
         assert!(wrong("99999999999 ps").contains("not a process's number"));
         assert!(wrong("ps --dot").contains("goes with pstree"));

@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use std::thread;
 
 use serde_json::Value;
-use unstuck_inspect::{Process, Request, ask, processes};
+use unstuck_inspect::{Process, Request, ask, processes, why_not};
 
 use args::{Args, Command};
 
@@ -93,15 +93,21 @@ const NOBODY: &str =
 /// The process with this number; the only one there is if no number was given.
 fn find(pid: Option<u32>) -> Result<Process, Failure> {
     let mut living = processes();
+    let numbers = || living.iter().map(|process| process.pid.to_string()).collect::<Vec<_>>().join(", ");
     match pid {
-        Some(pid) => living.into_iter().find(|process| process.pid == pid).ok_or_else(|| {
-            Failure::new(format!(
-                "process {pid} cannot be asked: it is not running, not yours, or was started without UNSTUCK_INSPECT=1"
-            ))
-        }),
+        Some(pid) => match living.iter().position(|process| process.pid == pid) {
+            Some(at) => Ok(living.swap_remove(at)),
+            None if living.is_empty() => {
+                Err(Failure::new(format!("process {pid} cannot be asked: {}", why_not(pid))))
+            }
+            None => Err(Failure::new(format!(
+                "process {pid} cannot be asked: {}. These can be: {}",
+                why_not(pid),
+                numbers()
+            ))),
+        },
         None if living.len() > 1 => {
-            let pids: Vec<String> = living.iter().map(|process| process.pid.to_string()).collect();
-            Err(Failure::new(format!("which process? say its number first: {}", pids.join(", "))))
+            Err(Failure::new(format!("which process? say its number first: {}", numbers())))
         }
         None => living.pop().ok_or_else(|| Failure::new(NOBODY)),
     }

@@ -196,8 +196,10 @@ fn what_cannot_be_had_is_told_in_one_line() {
     let nobody = command(&folder, &["ps"]);
     assert_eq!(nobody.status.code(), Some(1));
     assert!(error(&nobody).contains("no process of yours can be asked: start one with UNSTUCK_INSPECT=1"));
-    let other = command(&folder, &["1", "ps"]);
-    assert!(error(&other).contains("process 1 cannot be asked"));
+    let nobody = command(&folder, &["4194305", "ps"]); // more than the kernel ever counts to
+    assert!(error(&nobody).contains("process 4194305 cannot be asked: there is no such process"));
+    let mute = command(&folder, &[&std::process::id().to_string(), "ps"]);
+    assert!(error(&mute).contains("cannot be asked: it does not listen; start it with UNSTUCK_INSPECT=1"));
     let wrong = command(&folder, &["top"]);
     assert_eq!((wrong.status.code(), error(&wrong).contains("no such command: top")), (Some(2), true));
     let help = command(&folder, &["--help"]);

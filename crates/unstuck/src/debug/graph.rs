@@ -227,6 +227,7 @@ impl fmt::Display for Leaf<'_> {
         f.write_str(self.0.what)?;
         match self.0.on {
             On::Moment(left) if left > CENTURY => f.write_str(", for ever"),
+            On::Moment(left) if left >= HOUR => write!(f, ", {}h {}min left", hours(left), minutes(left)),
             On::Moment(left) => write!(f, ", {:?} left", rounded(left)),
             On::Place(place) => write!(f, " made at {}:{}", file(place), place.line()),
             On::Task { id, .. } => write!(f, " {id}"),
@@ -238,13 +239,25 @@ impl fmt::Display for Leaf<'_> {
 /// Longer than anybody means.
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Down to what matters to a reader: milliseconds, and microseconds of short times.
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn hours(time: Duration) -> u64 {
+    time.as_secs() / 3600
+}
+
+fn minutes(time: Duration) -> u64 {
+    time.as_secs() / 60 % 60
+}
+
+/// Down to what matters to a reader: seconds, milliseconds of some seconds, microseconds of short times.
 fn rounded(time: Duration) -> Duration {
-    if time >= Duration::from_millis(10) {
-        Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
-    } else {
-        Duration::from_micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
-    }
+    let unit = match time.as_millis() {
+        0..10 => 1,
+        10..10_000 => 1_000,
+        _ => 1_000_000,
+    };
+    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    Duration::from_micros(micros / unit * unit)
 }
 
 /// The file of a place, without detours: `tests/../main.rs` is `main.rs`.

@@ -97,8 +97,10 @@ fn answer(request: &Request) -> String {
             None => format!(r#""error":"there is no unfinished task {id}""#),
         },
         Request::Stalls => {
-            let stalls: Vec<(Instant, StallReport)> = STALLS.lock().iter().cloned().collect();
-            format!(r#""stalls":{}"#, List(stalls.iter().map(|(when, report)| Stall(when.elapsed(), report))))
+            // How long ago, first of all: writing a report may look up the names in its backtrace, which takes a while.
+            let ago = |(when, report): &(Instant, StallReport)| (when.elapsed(), report.clone());
+            let stalls: Vec<_> = STALLS.lock().iter().map(ago).collect();
+            format!(r#""stalls":{}"#, List(stalls.iter().map(|(ago, report)| Stall(*ago, report))))
         }
         _ => r#""error":"this process does not know that request: it is older than what asks it""#.into(),
     };
