@@ -151,7 +151,7 @@ async fn waits(log: Log, name: &'static str, cleanup: f64) {
             print!(log, name, "has cleaned up");
         }
     };
-    finally(pending(), cleans_up).await
+    finally(pending::<()>(), cleans_up).await;
 }
 
 async fn works(log: Log, name: &'static str, seconds: f64) -> &'static str {

@@ -116,11 +116,11 @@ both! {
             let waiter = spawn(async move {
                 let caught = catch_cancel(&mut child).await;
                 assert!(caught.is_err());
-                child
+                child.await // and its value can still be had
             });
             sleep(SECOND).await;
             waiter.cancel();
-            assert_eq!(waiter.await.unwrap().await, Ok(42));
+            assert_eq!(waiter.await.unwrap(), Ok(42));
             Ok(())
         })
         .await
@@ -224,7 +224,8 @@ async fn the_cleanup_of_who_awaits_a_child_runs_whenever_the_child_ends() {
                 yield_now().await;
             }
             waiter.cancel();
-            Ok(drop(waiter.await))
+            drop(waiter.await);
+            Ok(())
         });
         drop(group.await);
     }

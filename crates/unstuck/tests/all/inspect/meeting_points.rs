@@ -27,11 +27,11 @@ fn what_a_task_waits_at_has_a_name() {
         let joined = full.clone();
         let tasks = [
             spawn("a", async move { full.put(2).await.unwrap() }),
-            spawn("b", async move { drop(empty.get().await) }),
+            spawn("b", async move { _ = empty.get().await }),
             spawn("c", async move { joined.join().await }),
             spawn("d", async move { drop(semaphore.acquire().await) }),
             spawn("e", async move { event.wait().await }),
-            spawn("f", async move { drop(barrier.wait().await) }),
+            spawn("f", async move { _ = barrier.wait().await }),
             spawn("g", async move { drop(condition.wait(lock.lock().await).await) }),
         ];
         sleep(SECOND).await;

@@ -69,6 +69,12 @@ pub(super) async fn as_they_come(log: Log) {
     }
 }
 
+/// A child that waits for ever.
+async fn idles(log: Log, name: Text, cleanup: f64) -> Result<(), Text> {
+    waits(log, name, cleanup).await;
+    Ok(())
+}
+
 fn told(log: &Log, error: &GroupError<Text>) {
     print!(log, "the group gives", error.errors().collect::<Vec<_>>());
 }
@@ -90,8 +96,7 @@ pub(super) async fn group_waits(log: Log) {
 pub(super) async fn group_fails(log: Log) {
     let inside = log.clone();
     let error = task_group(|group| async move {
-        let a = waits(inside.clone(), "a", 2.0);
-        group.spawn(async { Ok(a.await) });
+        group.spawn(idles(inside.clone(), "a", 2.0));
         group.spawn(fails(inside.clone(), "b", 1.0));
         waits(inside, "body", 1.0).await;
         Ok(())
@@ -104,8 +109,8 @@ pub(super) async fn group_fails(log: Log) {
 pub(super) async fn group_with_a_child_that_is_cancelled(log: Log) {
     let inside = log.clone();
     let body = |group: unstuck::TaskGroup<Text>| async move {
-        let (child, other) = (waits(inside.clone(), "child", 0.0), works(inside.clone(), "other", 2.0));
-        let child = group.spawn(async { Ok(child.await) });
+        let other = works(inside.clone(), "other", 2.0);
+        let child = group.spawn(idles(inside.clone(), "child", 0.0));
         group.spawn(async { Ok(other.await) });
         nap(1.0).await;
         child.cancel();
@@ -121,8 +126,7 @@ pub(super) async fn group_is_cancelled(log: Log) {
     let task = spawn(async move {
         let says = inside.clone();
         let body = |group: unstuck::TaskGroup<Text>| async move {
-            let child = waits(inside.clone(), "child", 2.0);
-            group.spawn(async { Ok(child.await) });
+            group.spawn(idles(inside.clone(), "child", 2.0));
             inside.say("the body ends");
             Ok(())
         };
@@ -193,10 +197,9 @@ pub(super) async fn group_fails_while_it_is_cancelled(log: Log) {
 pub(super) async fn a_sibling_awaits_a_child(log: Log) {
     let inside = log.clone();
     let body = |group: unstuck::TaskGroup<Text>| async move {
-        let child = waits(inside.clone(), "child", 1.0);
-        let child = group.spawn(async { Ok(child.await) });
+        let child = group.spawn(idles(inside.clone(), "child", 1.0));
         let watch = child.task().unwrap().clone();
-        let sibling = finally(async { Ok(child.await.unwrap()) }, async move {
+        let sibling = finally(async { child.await.map_err(|_| "no value") }, async move {
             print!(inside, "the sibling is cancelled", watch.is_cancelled());
         });
         let waiter = group.spawn(sibling);

@@ -135,7 +135,7 @@ pub(super) async fn reason_through_a_gather(log: Log) {
     async fn child(log: Log, name: &str) {
         let cancelled = catch_cancel(nap(3600.0)).await.unwrap_err();
         print!(log, name, "hears", cancelled.reason().unwrap().text().unwrap());
-        cancelled.resume().await
+        cancelled.resume::<()>().await;
     }
     let children = ["a", "b"].map(|name| child(log.clone(), name));
     let task = spawn(async { gather(children).await });
