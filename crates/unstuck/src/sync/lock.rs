@@ -7,9 +7,8 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use unstuck_core::inspect::{self, On};
 
-use super::noted::noted;
-
 use super::budget::may_go_on;
+use super::noted::noted;
 
 /// Keeps something for one at a time, also over awaits: asyncio's `Lock`, with what it protects inside.
 ///

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore as Permits};
 use unstuck_core::inspect::On;
 
-use super::noted::noted;
-
 use super::budget::may_go_on;
+use super::noted::noted;
 
 /// Lets so many in at a time: asyncio's `Semaphore`.
 ///
