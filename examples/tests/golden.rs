@@ -257,6 +257,19 @@ fn every_example_is_in_the_readme_and_has_a_test() {
     }
 }
 
+/// The rows of the asyncio tutorial that this one follows.
+const ROWS: u32 = 21;
+
+#[test]
+fn every_row_of_the_tutorial_has_an_example() {
+    let readme = fs::read_to_string(here().join("README.md")).expect("the examples have a README");
+    let last_cells = readme.lines().filter_map(|line| line.strip_suffix('|')?.rsplit('|').next());
+    let rows: Vec<u32> =
+        last_cells.flat_map(|cell| cell.split(',')).filter_map(|number| number.trim().parse().ok()).collect();
+    let missing: Vec<u32> = (1..=ROWS).filter(|row| !rows.contains(row)).collect();
+    assert_eq!(missing, [0; 0]);
+}
+
 fn here() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

@@ -1,7 +1,7 @@
 //! Cancellations from four threads at once, at random moments, into scopes that are nested at random.
 //!
 //! What must hold wherever a request lands: a `finally` whose body was begun runs its cleanup, and once; nothing hangs;
-//! no task and no timer is left over. Of siblings in one task only one has scopes: see the gap that `frames/flight.rs`
+//! no task and no timer is left over. Scopes are frames, timeouts, tasks that are awaited by value, and groups. Of siblings in one task only one has scopes: see the gap that `frames/flight.rs`
 //! describes. A seed gives the shapes; the moments are the machine's.
 //! `UNSTUCK_STORM_SECONDS=60` makes it long, `UNSTUCK_STORM_SEED=7` starts elsewhere.
 
@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use futures_util::future::join;
 use unstuck::{
-    Runtime, Task, TaskRef, all_tasks, catch_cancel, finally, sleep, spawn, timeout, wait_for, yield_now,
+    Runtime, Task, TaskRef, all_tasks, catch_cancel, finally, sleep, spawn, task_group, timeout, wait_for,
+    yield_now,
 };
 
 use crate::support::{alone, until};
@@ -117,7 +118,7 @@ fn act(sky: Arc<Sky>, mut dice: Rng, depth: u32) -> Act {
                 continue;
             }
             let inner = act(sky.clone(), dice.fork(), depth - 1);
-            match dice.u8(0..12) {
+            match dice.u8(0..13) {
                 0..2 => rest(&mut dice).await,
                 2..4 => catches(inner, &mut dice).await,
                 4..6 => cleans_up(&sky, inner, &mut dice).await,
@@ -129,6 +130,7 @@ fn act(sky: Arc<Sky>, mut dice: Rng, depth: u32) -> Act {
                 8 => _ = timeout(pause(&mut dice), inner).await,
                 9 => _ = wait_for(spawn(inner), pause(&mut dice)).await,
                 10 => _ = join(inner, rest(&mut dice)).await,
+                11 => group(&sky, inner, &mut dice).await,
                 _ => drop(spawn(inner)),
             }
         }
@@ -157,6 +159,34 @@ async fn short_rest(mut dice: Rng) {
 
 fn pause(dice: &mut Rng) -> Duration {
     Duration::from_micros(dice.u64(0..3_000))
+}
+
+/// A group with a child that does `inner` and some that rest; the body, or another child, awaits them by value or by
+/// reference; one of them may fail.
+async fn group(sky: &Sky, inner: Act, dice: &mut Rng) {
+    let (mut own, mut rests) = (dice.fork(), dice.fork());
+    let outcome = task_group(|group| async move {
+        let child = group.spawn(async {
+            inner.await;
+            Ok::<_, ()>(())
+        });
+        let mut other = group.spawn(async move {
+            rest(&mut rests).await;
+            if rests.u8(0..4) == 0 { Err(()) } else { Ok(()) }
+        });
+        sky.watched
+            .lock()
+            .unwrap()
+            .extend([&child, &other].into_iter().filter_map(|child| child.task().cloned()));
+        match own.u8(0..4) {
+            0 => _ = child.await,
+            1 => drop(group.spawn(async { child.await.map_err(|_| ()) })),
+            2 => _ = (&mut other).await,
+            _ => rest(&mut own).await,
+        }
+        Ok(())
+    });
+    _ = outcome.await;
 }
 
 async fn catches(inner: Act, dice: &mut Rng) {
