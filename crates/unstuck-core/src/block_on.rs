@@ -9,9 +9,10 @@ use std::panic::Location;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{hint, patience, thread, thread_local};
+use crate::sync::{Instant, hint, patience, thread, thread_local};
 use crate::task::{Cancelled, Canceller, Home};
 use crate::{context, job};
 
@@ -19,9 +20,16 @@ const AWAKE: u32 = 0;
 const ASLEEP: u32 = 1;
 const WOKEN: u32 = 2;
 
-/// Looks at the state this often before the thread sleeps: a wake-up through the kernel costs the waker 4–17 µs and
-/// takes 40 µs to arrive (measured on 2 cores). About 10 µs: a longer spin takes a core away from a worker.
-const SPINS: u32 = patience(200);
+/// So long a thread looks at the state before it sleeps: a wake-up through the kernel costs the waker 4–17 µs and takes 40 µs to
+/// arrive (measured on 2 cores), and a longer look takes a core away from a worker. By the clock, because a pause takes 15 ns on one
+/// server and 40 ns on the next.
+const LOOK: Duration = Duration::from_micros(10);
+
+/// It looks this often between two looks at the clock.
+const SPINS: u32 = patience(8);
+
+/// Rounds of these at most, for the case that the clock stands.
+const ROUNDS: u32 = patience(1_000);
 
 /// A thread that so many waits in a row outlasted looks only for a moment the next time: where other programs keep the cores
 /// busy, or both sides share one, a look keeps whom we wait for from running.
@@ -61,14 +69,20 @@ impl Signal {
     /// Looks for a while whether a wake comes, which spares both sides the kernel.
     fn look(&self) {
         let missed = MISSED.with(Cell::get);
-        let spins = if missed < MISSES || missed % PROBE == 0 { SPINS } else { SPINS / 32 };
-        for _ in 0..spins {
-            // Acquire: pairs with the Release in `wake_by_ref`.
-            if self.state.load(Ordering::Acquire) == WOKEN {
-                MISSED.with(|missed| missed.set(0));
-                return;
+        let limit = if missed < MISSES || missed % PROBE == 0 { LOOK } else { Duration::ZERO };
+        let start = Instant::now();
+        for _ in 0..ROUNDS {
+            for _ in 0..SPINS {
+                // Acquire: pairs with the Release in `wake_by_ref`.
+                if self.state.load(Ordering::Acquire) == WOKEN {
+                    MISSED.with(|missed| missed.set(0));
+                    return;
+                }
+                hint::spin_loop();
             }
-            hint::spin_loop();
+            if start.elapsed() >= limit {
+                break;
+            }
         }
         MISSED.with(|count| count.set(missed.wrapping_add(1)));
     }

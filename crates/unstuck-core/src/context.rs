@@ -64,6 +64,8 @@ const WOKEN: u8 = 1;
 const CANCELLED_ITSELF: u8 = 1 << 1;
 /// A cancellation was thrown, and no frame has taken it yet.
 const THROWN: u8 = 1 << 2;
+/// The task has ended, and those who wait for it are being woken.
+const ENDED: u8 = 1 << 3;
 
 /// Restores what was there before it was made. Stays on its thread.
 #[must_use = "the runtime is left when the guard is dropped"]
@@ -272,6 +274,17 @@ fn note(note: u8, on: bool) {
         let notes = context.notes.get() & !note;
         context.notes.set(if on { notes | note } else { notes });
     });
+}
+
+/// The task that was polled has ended: who is woken from now on has waited for that.
+pub(crate) fn note_end() {
+    note(ENDED, true);
+}
+
+/// True while those are woken who have waited for the end of a task.
+#[inline]
+pub(crate) fn is_ending() -> bool {
+    noted(ENDED)
 }
 
 /// If `task` is the one being polled on this thread, notes that it asked for its own cancellation, or took that back.

@@ -2,6 +2,7 @@
 //!
 //! The README in this folder tells the way of a task from a wake to a worker, and which designs we dropped.
 
+mod ages;
 pub(crate) mod idle;
 mod park;
 mod queue;

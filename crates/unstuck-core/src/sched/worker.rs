@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
+use super::ages::{Ages, FIRST_LOOK};
 use super::idle::Sleep;
 use super::queue::{Injector, Local};
 use super::{Pulse, Remote, Shared};
@@ -35,11 +36,23 @@ const SUSPECTS: u32 = 8;
 /// would otherwise starve the others. Small enough for fairness, large enough not to show in ping-pong.
 const SLOT_STREAK: u32 = 16;
 
-/// Rounds of looking around before a worker sleeps, about 20 µs in all: waking a sleeper takes 40 µs and costs the
-/// waker 4–17 µs, so a short look pays when work comes in bursts.
-const SEARCH_ROUNDS: u32 = patience(40);
+/// How long a worker looks around before it sleeps: waking a sleeper takes 40 µs and costs the waker 4–17 µs, so a short
+/// look pays when work comes in bursts. By the clock, because a pause takes 15 ns on one server and 40 ns on the next.
+const SEARCH: Duration = Duration::from_micros(20);
 
-/// Pauses between two rounds (a pause is 40 ns or so on today's servers).
+/// A look in which nearly nothing can come: for a worker whose last looks were all in vain.
+const GLANCE: Duration = Duration::from_micros(1);
+
+/// So many looks in a row must have been in vain for that…
+const IN_VAIN: u32 = 3;
+
+/// … and every so many are long all the same: things may have changed.
+const PROBE: u32 = 16;
+
+/// Rounds of a look at most, for the case that the clock stands.
+const SEARCH_ROUNDS: u32 = patience(1_000);
+
+/// Pauses between two rounds.
 const SEARCH_PAUSES: u32 = patience(10);
 
 /// What a stolen task should take at least to be worth the theft: its lines change cores twice, 537 ns there and back.
@@ -62,6 +75,8 @@ pub(crate) struct Worker {
     random: Cell<u32>,
     /// Tasks were pushed to the queue, and so far a glance had to do to see whether somebody should be woken for them.
     owes_look: Cell<bool>,
+    /// How often in a row it has looked around when it ran out of work, and found nothing.
+    in_vain: Cell<u32>,
     /// When it stole last and how many polls it had begun then, until that theft has been judged.
     theft: Cell<Option<(Instant, u64)>>,
 }
@@ -78,6 +93,7 @@ impl Worker {
             streak: Cell::new(0),
             random: Cell::new(index as u32 * 2 + 1),
             owes_look: Cell::new(false),
+            in_vain: Cell::new(0),
             theft: Cell::new(None),
         }
     }
@@ -165,6 +181,11 @@ impl Worker {
         self.pulse().beat.polls()
     }
 
+    /// What the seats that have a worker, or had one, show to others.
+    pub(super) fn seats(&self) -> &[Arc<CachePadded<Remote>>] {
+        self.shared.occupied()
+    }
+
     #[inline]
     fn remote(&self) -> &Remote {
         &self.remote
@@ -175,10 +196,13 @@ impl Worker {
         &self.remote().pulse
     }
 
-    /// A task became ready on this thread: it runs next.
+    /// A task became ready on this thread: it runs next. If it has waited for the end of another one, it goes to the back of the
+    /// queue: who awaits ten tasks would otherwise be polled ten times, and find nine times that the next has not yet run.
     #[inline]
     pub(super) fn push(&self, task: Runnable) {
-        self.pushed(self.pulse().slot.put(task));
+        let slot = &self.pulse().slot;
+        let queue_up = context::is_ending() && !(slot.is_empty() && self.local.is_empty());
+        self.pushed(if queue_up { Some(task) } else { slot.put(task) });
     }
 
     /// A new task. It runs next if nothing else does: of several that one poll spawns, the first. (A task that was woken
@@ -283,12 +307,16 @@ impl Worker {
         if searching && petty {
             searching = self.nap();
         }
-        loop {
-            if searching {
-                if let Some(task) = self.look_around() {
-                    return Some(task);
-                }
+        if searching {
+            let in_vain = self.in_vain.get();
+            let long = in_vain < IN_VAIN || in_vain % PROBE == 0;
+            let found = self.look_around(if long { SEARCH } else { GLANCE });
+            self.in_vain.set(if found.is_some() { 0 } else { in_vain.wrapping_add(1) });
+            if found.is_some() {
+                return found;
             }
+        }
+        loop {
             searching = self.sleep(searching);
             // The driver may have filled the own queue; the searcher's duty passes on then.
             if !self.local.is_empty()
@@ -300,6 +328,12 @@ impl Worker {
                     self.found();
                 }
                 return None;
+            }
+            // Somebody woke us for something.
+            if searching {
+                if let Some(task) = self.look_around(SEARCH) {
+                    return Some(task);
+                }
             }
         }
     }
@@ -342,22 +376,29 @@ impl Worker {
 
     /// Searches until something turns up (then this worker no longer counts as searching) or the rounds are over
     /// (then it still does).
-    fn look_around(&self) -> Option<Runnable> {
+    fn look_around(&self, limit: Duration) -> Option<Runnable> {
+        let start = Instant::now();
         let mut ages = Ages::new();
-        for _ in 0..SEARCH_ROUNDS {
+        for round in 0..SEARCH_ROUNDS {
             if let Some(task) = self.steal() {
                 self.found();
                 return Some(task);
             }
-            if let Some(task) = ages.aged(self) {
-                self.found();
-                return Some(task);
+            if start.elapsed() >= limit {
+                break;
+            }
+            if round == FIRST_LOOK {
+                ages.look(self);
             }
             for _ in 0..SEARCH_PAUSES {
                 hint::spin_loop();
             }
         }
-        None
+        let aged = ages.aged(self);
+        if aged.is_some() {
+            self.found();
+        }
+        aged
     }
 
     /// This searcher found work, or gives up searching: the last one passes the duty on.
@@ -398,42 +439,5 @@ impl Worker {
 
     fn count(&self, counter: &crate::sync::atomic::AtomicU64) {
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed); // as in `run`
-    }
-}
-
-/// Watches the other workers' slots during a search.
-///
-/// A task in a slot is about to run on a warm core: taking it at once would turn every ping-pong into a quarrel
-/// between two cores. It may be taken when its worker has not begun a new poll between two looks: then that worker is
-/// busy with something long. Two looks a search are enough, because a look takes the line away from its owner.
-struct Ages {
-    round: u32,
-    /// Where each worker was at the first look.
-    polls: Vec<u64>,
-}
-
-/// The rounds in which a search looks at slots.
-const FIRST_LOOK: u32 = SEARCH_ROUNDS / 4;
-const SECOND_LOOK: u32 = SEARCH_ROUNDS - 1;
-
-impl Ages {
-    fn new() -> Self {
-        Self { round: 0, polls: Vec::new() }
-    }
-
-    fn aged(&mut self, thief: &Worker) -> Option<Runnable> {
-        self.round += 1;
-        let remotes = thief.shared.occupied();
-        match self.round {
-            FIRST_LOOK => {
-                self.polls.extend(remotes.iter().map(|remote| remote.pulse.beat.polls()));
-                None
-            }
-            SECOND_LOOK => remotes.iter().zip(&self.polls).find_map(|(remote, &polls)| {
-                let stands_still = remote.pulse.beat.polls() == polls;
-                if stands_still { remote.pulse.slot.take() } else { None }
-            }),
-            _ => None,
-        }
     }
 }

@@ -281,6 +281,9 @@ unsafe fn publish<F: Future>(ptr: NonNull<Header>, outcome: Stage<F>) {
         // SAFETY: complete and without a handle: the outcome is ours (rule 2).
         unsafe { discard::<F>(ptr) };
     }
+    if completed.waiter || completed.watched {
+        context::note_end();
+    }
     if completed.waiter {
         // SAFETY: complete with WAITER set: the field is ours (rule 3).
         if let Some(waker) = unsafe { cell.header.take_waiter() } {

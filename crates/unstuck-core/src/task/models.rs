@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex as Unseen};
 use std::task::{Context, Poll, Waker};
 
 use super::registry::Registry;
+use super::state::{Pause, State, Wake};
 use super::{Home, Runnable, Spawn, Task, header, numbers};
 use crate::models::{Bell, block_on, model, poll};
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -208,6 +209,34 @@ fn two_wakes(two_wakers: bool, runners: usize) {
 #[test]
 fn two_wakers_and_a_poll_lose_no_wake() {
     two_wakes(true, 1);
+}
+
+#[test]
+fn what_each_of_several_wakers_wrote_is_seen_by_a_poll() {
+    model(|| {
+        // Scheduled, so that all but the first wake change little or nothing.
+        let state = Arc::new(State::new());
+        let written = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let wakers: Vec<_> = (0..2)
+            .map(|i| {
+                let (state, written) = (state.clone(), written.clone());
+                thread::spawn(move || {
+                    written[i].store(1, Ordering::Relaxed); // that it is seen must come from the wake
+                    state.wake(false) == Wake::Submit
+                })
+            })
+            .collect();
+        let mut seen;
+        loop {
+            let _ = state.start();
+            seen = written.iter().map(|written| written.load(Ordering::Relaxed)).sum::<usize>();
+            if seen == 2 || state.pause(false) == Pause::Parked {
+                break;
+            }
+        }
+        let submitted = wakers.into_iter().map(|waker| waker.join().unwrap()).filter(|&it| it).count();
+        assert!(seen == 2 || submitted == 1, "the poll saw both, or there will be another one");
+    });
 }
 
 #[test]
@@ -417,8 +446,9 @@ fn a_snapshot_meets_a_task_that_leaves() {
         let seen = house.registry.snapshot();
         assert!(seen.contains(&stays.watch()), "who stays is seen");
         assert!(seen.len() == 2 || futures.count() == 1, "who is not seen has gone");
-        drop(seen);
         runner.join().unwrap();
+        assert!(Arc::strong_count(&name) > seen.len(), "who is seen has not been freed");
+        drop(seen);
         stays.cancel();
         drop(stays);
         while house.run_one() {}
@@ -504,7 +534,7 @@ fn blocks_are_freed_once_while_others_are_filled() {
 #[test]
 fn a_callback_left_while_the_task_ends_is_taken_by_exactly_one() {
     model(|| {
-        let state = Arc::new(super::state::State::new());
+        let state = Arc::new(State::new());
         let list = Arc::new(Mutex::new(Vec::new()));
         let _ = state.start();
         let (adds, to) = (state.clone(), list.clone());

@@ -99,21 +99,21 @@ const LOOM: &[Mutant] = &[
         file: "task/state.rs",
         text: "return Ok((now | AGAIN, Wake::Nothing));",
         by: "return if now & AGAIN != 0 { Err(Wake::Nothing) } else { Ok((now | AGAIN, Wake::Nothing)) };",
-        model: "task::models::two_wakers_and_a_poll_lose_no_wake",
+        model: "task::models::what_each_of_several_wakers_wrote_is_seen_by_a_poll",
     },
     Mutant {
         without: "the trace of a wake during a poll",
         file: "task/state.rs",
         text: "return Ok((now | AGAIN, Wake::Nothing));",
         by: "return Err(Wake::Nothing);",
-        model: "task::models::two_wakers_and_a_poll_lose_no_wake",
+        model: "task::models::what_each_of_several_wakers_wrote_is_seen_by_a_poll",
     },
     Mutant {
         without: "the look for a wake at the end of a poll",
         file: "task/state.rs",
         text: "} else if woken || now & AGAIN != 0 {",
         by: "} else if woken {",
-        model: "task::models::two_wakers_and_a_poll_lose_no_wake",
+        model: "task::models::what_each_of_several_wakers_wrote_is_seen_by_a_poll",
     },
     Mutant {
         without: "the memory of a task that woke itself",
@@ -134,7 +134,7 @@ const LOOM: &[Mutant] = &[
         file: "task/state.rs",
         text: "fetch_and(!AGAIN, Ordering::AcqRel)",
         by: "fetch_and(!AGAIN, Ordering::Release)",
-        model: "task::models::two_wakers_and_a_poll_lose_no_wake",
+        model: "task::models::what_each_of_several_wakers_wrote_is_seen_by_a_poll",
     },
     Mutant {
         without: "the Release of completion",

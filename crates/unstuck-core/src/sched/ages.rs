@@ -1,0 +1,37 @@
+//! Which tasks have waited in a slot for long enough to be stolen.
+//!
+//! A task in a slot is about to run on a warm core: taking it at once would turn every ping-pong into a quarrel
+//! between two cores. It may be taken when its worker has not begun a new poll between two looks: then that worker is
+//! busy with something long. Two looks a search are enough, because a look takes the line away from its owner.
+
+use super::worker::Worker;
+use crate::sync::patience;
+use crate::task::Runnable;
+
+/// What a thief has seen of the others' slots in one search.
+pub(super) struct Ages {
+    /// Where each worker was at the first look.
+    polls: Vec<u64>,
+}
+
+/// The round in which a search looks at the slots for the first time; the second time is its end. A glance is over before.
+pub(super) const FIRST_LOOK: u32 = patience(64) / 4;
+
+impl Ages {
+    pub(super) fn new() -> Self {
+        Self { polls: Vec::new() }
+    }
+
+    /// Looks for the first time.
+    pub(super) fn look(&mut self, thief: &Worker) {
+        self.polls.extend(thief.seats().iter().map(|remote| remote.pulse.beat.polls()));
+    }
+
+    /// Looks for the second time, if it has looked before: gives what has aged.
+    pub(super) fn aged(&self, thief: &Worker) -> Option<Runnable> {
+        thief.seats().iter().zip(&self.polls).find_map(|(remote, &polls)| {
+            let stands_still = remote.pulse.beat.polls() == polls;
+            if stands_still { remote.pulse.slot.take() } else { None }
+        })
+    }
+}
