@@ -419,11 +419,16 @@ fn who_sees_that_a_task_is_done_sees_what_it_wrote() {
             let house = house.clone();
             thread::spawn(move || assert!(house.run_one()))
         };
-        if let Some(outcome) = task.try_result() {
-            assert!(outcome.is_ok());
-            // SAFETY: as above.
-            assert_eq!(cell.with(|cell| unsafe { *cell }), 1);
-        }
+        // Not just one look: loom does not try the runner's reads of the word before a look of ours.
+        let outcome = loop {
+            match task.try_result() {
+                Some(outcome) => break outcome,
+                None => thread::yield_now(),
+            }
+        };
+        assert!(outcome.is_ok());
+        // SAFETY: as above.
+        assert_eq!(cell.with(|cell| unsafe { *cell }), 1);
         runner.join().unwrap();
     });
 }
