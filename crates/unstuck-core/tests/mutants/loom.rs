@@ -183,7 +183,7 @@ const LOOM: &[Mutant] = &[
         file: "task/header.rs",
         text: "if !completed.handle {",
         by: "if true {",
-        model: "task::models::a_handle_dropped_during_completion_drops_the_outcome_once",
+        model: "task::models::a_join_that_changes_its_waker_never_hangs",
     },
     // --- The registry. ---
     Mutant {
