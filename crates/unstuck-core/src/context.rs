@@ -5,19 +5,27 @@
 //! thread a worker of that home?* Then its own queue is one pointer away. *Which task is being polled?* One store
 //! before and one after each poll.
 
+mod cancelling;
+
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::task::Waker;
+
+pub(crate) use cancelling::{
+    cancels_itself, has_hidden_joins, hide_join, note_held, put_hidden_joins, set_thrown_aside,
+    take_hidden_joins, throw, thrown, withdraw,
+};
 
 use crate::handle::Handle;
 use crate::local::LocalLoop;
 use crate::sched::Worker;
 use crate::sync::thread_local;
-use crate::task::frames::{Flight, Frames, Main, MainRef, Owner};
-use crate::task::{Cancelled, Header, TaskRef};
+use crate::task::frames::{Frames, Main, MainRef, Owner};
+use crate::task::{Header, Left, TaskRef, is_waker_of};
 
 /// Pointers and flags only: a thread-local without a destructor is one addition away, without a look whether it is
 /// still alive. It is asked at every wake and every poll.
@@ -32,6 +40,8 @@ struct Context {
     task: Cell<Option<NonNull<Header>>>,
     /// The main future being polled, if it is not a task.
     main: Cell<Option<NonNull<Main>>>,
+    /// The waker that its poll was given.
+    main_waker: Cell<Option<NonNull<Waker>>>,
     /// What happened during this poll, on this thread.
     notes: Cell<u8>,
     /// Async code is being run here: blocking this thread would stall it.
@@ -42,9 +52,6 @@ thread_local! {
     /// The home that free functions use.
     static HOME: RefCell<Option<Handle>> = const { RefCell::new(None) };
 
-    /// A cancellation on its way from where it was thrown to the next frame outwards, when THROWN is noted.
-    static CANCELLED: RefCell<Option<Cancelled>> = const { RefCell::new(None) };
-
     static CONTEXT: Context = const {
         Context {
             worker: Cell::new(None),
@@ -52,6 +59,7 @@ thread_local! {
             local: Cell::new(None),
             task: Cell::new(None),
             main: Cell::new(None),
+            main_waker: Cell::new(None),
             notes: Cell::new(0),
             inside: Cell::new(false),
         }
@@ -64,8 +72,12 @@ const WOKEN: u8 = 1;
 const CANCELLED_ITSELF: u8 = 1 << 1;
 /// A cancellation was thrown, and no frame has taken it yet.
 const THROWN: u8 = 1 << 2;
+/// A join has returned pending that is no frame yet.
+const HIDDEN: u8 = 1 << 3;
+/// A cancellation was thrown, and waits for siblings of who threw it.
+const HELD: u8 = 1 << 4;
 /// The task has ended, and those who wait for it are being woken.
-const ENDED: u8 = 1 << 3;
+const ENDED: u8 = 1 << 5;
 
 /// Restores what was there before it was made. Stays on its thread.
 #[must_use = "the runtime is left when the guard is dropped"]
@@ -159,18 +171,20 @@ pub(crate) fn enter_task(task: NonNull<Header>) -> Running {
 }
 
 /// Notes that a main future is being polled, until the guard is dropped.
-pub(crate) fn enter_main(main: &Arc<Main>) -> impl Drop {
+pub(crate) fn enter_main<'a>(main: &'a Arc<Main>, waker: &'a Waker) -> impl Drop + use<'a> {
     struct Leave<'a> {
         _main: Restore<Option<NonNull<Main>>>,
+        _waker: Restore<Option<NonNull<Waker>>>,
         _task: Restore<Option<NonNull<Header>>>,
         _notes: Restore<u8>,
-        _alive: PhantomData<&'a Main>,
+        _alive: PhantomData<(&'a Main, &'a Waker)>,
     }
     impl Drop for Leave<'_> {
         fn drop(&mut self) {} // its fields do
     }
     Leave {
         _main: Restore::set(|context| &context.main, Some(NonNull::from(&**main))),
+        _waker: Restore::set(|context| &context.main_waker, Some(NonNull::from(waker))),
         _task: Restore::set(|context| &context.task, None),
         _notes: Restore::set(|context| &context.notes, 0),
         _alive: PhantomData,
@@ -194,6 +208,12 @@ impl Running {
     #[inline]
     pub(crate) fn has_cancelled_itself(&self) -> bool {
         noted(CANCELLED_ITSELF)
+    }
+
+    /// What the next poll has to know.
+    #[inline]
+    pub(crate) fn left(&self) -> Left {
+        Left { hidden: noted(HIDDEN), held: noted(HELD) }
     }
 
     /// True if a cancellation was thrown and no frame took it.
@@ -261,7 +281,7 @@ impl<T: Copy + 'static> Drop for Restore<T> {
 
 /// Something was delivered, and a poll follows: what was noted meanwhile is answered by that.
 pub(crate) fn forget_notes() {
-    CONTEXT.with(|context| context.notes.set(0));
+    CONTEXT.with(|context| context.notes.set(context.notes.get() & HELD));
 }
 
 #[inline]
@@ -287,10 +307,15 @@ pub(crate) fn is_ending() -> bool {
     noted(ENDED)
 }
 
-/// If `task` is the one being polled on this thread, notes that it asked for its own cancellation, or took that back.
-pub(crate) fn cancels_itself(task: NonNull<Header>, cancels: bool) {
-    if CONTEXT.with(|context| context.task.get()) == Some(task) {
-        note(CANCELLED_ITSELF, cancels);
+/// True if that is the waker with which the task or main future is being polled on this thread.
+#[inline]
+fn is_own_waker(waker: &Waker) -> bool {
+    let (task, main) = CONTEXT.with(|context| (context.task.get(), context.main_waker.get()));
+    match (task, main) {
+        (Some(task), _) => is_waker_of(waker, task),
+        // SAFETY: set by `enter_main`, whose guard borrows it.
+        (None, Some(main)) => waker.will_wake(unsafe { main.as_ref() }),
+        (None, None) => false,
     }
 }
 
@@ -330,63 +355,6 @@ pub(crate) fn is_current(owner: &Owner) -> bool {
     }
 }
 
-/// Throws a cancellation: the next frame outwards takes it, or the task ends.
-///
-/// # Panics
-/// Panics where nobody would take it.
-pub(crate) fn throw(cancelled: Cancelled) {
-    let somebody = CONTEXT.with(|context| context.task.get().is_some() || context.main.get().is_some());
-    assert!(somebody, "Cancelled::resume() was awaited outside of unstuck: no task here can be cancelled");
-    let before = CANCELLED.with(|slot| slot.replace(Some(cancelled)));
-    drop(before);
-    note(THROWN, true);
-}
-
-/// Takes what was thrown.
-#[inline]
-pub(crate) fn thrown() -> Option<Cancelled> {
-    if !noted(THROWN) {
-        return None;
-    }
-    note(THROWN, false);
-    CANCELLED.with(RefCell::take)
-}
-
-/// Takes what was thrown if it is a part of `flight`.
-pub(crate) fn withdraw(flight: &Arc<Flight>) -> Option<Cancelled> {
-    let is_it = |slot: &RefCell<Option<Cancelled>>| {
-        slot.borrow().as_ref().is_some_and(|cancelled| cancelled.is_part_of(flight))
-    };
-    // At the end of a thread the thread-local may be gone before a future that is kept in another one.
-    if CANCELLED.try_with(is_it).unwrap_or(false) { thrown() } else { None }
-}
-
-/// Puts aside what was thrown before a frame's poll.
-#[inline]
-pub(crate) fn set_thrown_aside() -> Aside {
-    Aside(thrown())
-}
-
-/// What was thrown before; thrown again when this is dropped.
-pub(crate) struct Aside(Option<Cancelled>);
-
-impl Aside {
-    /// Gives what was thrown since.
-    #[inline]
-    pub(crate) fn exchange(self) -> Option<Cancelled> {
-        thrown()
-    }
-}
-
-impl Drop for Aside {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(before) = self.0.take() {
-            throw(before);
-        }
-    }
-}
-
 /// Runs `f` as plain code: inside it this thread may block, as a thread of a pool may.
 pub fn outside<R>(f: impl FnOnce() -> R) -> R {
     let _inside = Restore::set(|context| &context.inside, false);
@@ -404,6 +372,7 @@ pub fn as_pool_thread<R>(f: impl FnOnce() -> R) -> R {
     let _local = Restore::set(|context| &context.local, None);
     let _task = Restore::set(|context| &context.task, None);
     let _main = Restore::set(|context| &context.main, None);
+    let _waker = Restore::set(|context| &context.main_waker, None);
     let _notes = Restore::set(|context| &context.notes, 0);
     outside(f)
 }

@@ -195,7 +195,7 @@ impl Phase {
     }
 
     /// Cancels what is inside.
-    fn tell(&mut self, frame: &Frame) -> Inside {
+    fn tell(&mut self, frame: &mut Frame) -> Inside {
         let Phase::Ending { origin, told } = self else { return Inside::Later };
         let inside = frame.cancel_inside(*origin, Some(reason()));
         *told = inside == Inside::Landed;

@@ -115,6 +115,11 @@ impl Header {
         self.extra.get().map(Extra::frames)
     }
 
+    /// From now on joins are frames as soon as they are pending.
+    pub(super) fn expose(&self) {
+        self.extra.get_or_make().frames().expose();
+    }
+
     /// From now on a cancellation drops the future, whatever frames it has.
     pub(super) fn doom(&self) {
         self.extra.get_or_make().frames().doom();
@@ -211,27 +216,40 @@ unsafe fn run<F: Future>(ptr: NonNull<Header>) -> bool {
     let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
     let state = &cell.header.state;
     let running = context::enter_task(ptr);
-    let outcome = if state.start() == Start::Cancel && !frames::lands(&cell.header, false) {
+    let start = state.start();
+    let outcome = if start == Start::Cancel && !frames::lands(&cell.header, false) {
         cell.drop_future()
     } else {
-        match cell.poll() {
-            Ok(Poll::Pending) if running.has_thrown() && frames::ended_by_throw(&cell.header) => {
-                cell.drop_future()
-            }
-            Ok(Poll::Pending) => match state.pause(running.has_woken_itself()) {
-                Pause::Parked => return false,
-                Pause::Again => return true,
-                Pause::Cancel if frames::lands(&cell.header, true) => return true,
-                Pause::Cancel => cell.drop_future(),
-            },
-            Ok(Poll::Ready(value)) if running.has_cancelled_itself() => {
-                contain("a task's result", || drop(value));
-                cell.drop_future()
-            }
-            Ok(Poll::Ready(value)) => Stage::Value(value),
-            Err(payload) => Stage::Panicked(payload),
+        loop {
+            break match cell.poll() {
+                Ok(Poll::Pending)
+                    if (start != Start::Poll || running.has_thrown())
+                        && frames::ends_by_throw(&cell.header) =>
+                {
+                    cell.drop_future()
+                }
+                Ok(Poll::Pending) => match state.pause(running.has_woken_itself(), running.left()) {
+                    Pause::Parked => return false,
+                    Pause::Again => return true,
+                    Pause::Cancel if frames::exposes(&cell.header) => continue,
+                    Pause::Cancel if frames::lands(&cell.header, true) => {
+                        state.leave(running.left());
+                        return true;
+                    }
+                    Pause::Cancel => cell.drop_future(),
+                },
+                Ok(Poll::Ready(value)) if running.has_cancelled_itself() => {
+                    contain("a task's result", || drop(value));
+                    cell.drop_future()
+                }
+                Ok(Poll::Ready(value)) => Stage::Value(value),
+                Err(payload) => Stage::Panicked(payload),
+            };
         }
     };
+    if start != Start::Poll || running.left().held {
+        frames::lets_go(&cell.header);
+    }
     // SAFETY: we hold the runnable. Its reference and the registry's are ours: the latter came back in `finish`.
     unsafe {
         cell.finish(&outcome);

@@ -31,7 +31,7 @@ impl<T> Future for Task<T> {
         match this.poll_result(cx) {
             Poll::Ready(result) => this.joined(result, cx),
             Poll::Pending => {
-                if matches!(this.joining, Joining::No) {
+                if matches!(this.joining, Joining::No) && !context::hide_join(cx.waker()) {
                     this.joining = Link::join(&this.raw).map_or(Joining::No, Joining::Frame);
                 }
                 Poll::Pending

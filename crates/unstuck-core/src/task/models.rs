@@ -88,13 +88,13 @@ impl House {
         }
     }
 
-    fn runner(self: &Arc<Self>) -> thread::JoinHandle<()> {
+    pub(crate) fn runner(self: &Arc<Self>) -> thread::JoinHandle<()> {
         let house = self.clone();
         thread::spawn(move || house.run())
     }
 
     /// Lets the runners go home.
-    fn close(&self) {
+    pub(crate) fn close(&self) {
         let queue = self.queue.lock();
         self.closed.store(1, Ordering::Relaxed); // read under the same lock
         drop(queue);

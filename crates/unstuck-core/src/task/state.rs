@@ -9,7 +9,9 @@
 //!  bit 5 CANCEL      a cancellation was requested and not yet delivered
 //!  bit 6 CANCELLED   with COMPLETE: it was cancelled, or refused; stays when the outcome is taken
 //!  bit 7 WATCHED     somebody has left callbacks for the completion in the task's extras
-//!  bits 8…           number of references: registry, runnable, handle, each waker
+//!  bit 8 HIDDEN      in its last poll a join returned pending that is no frame yet; only who runs the task looks
+//!  bit 9 HELD        a cancellation was thrown, reached the task, and has not landed yet; as for HIDDEN
+//!  bits 10…          number of references: registry, runnable, handle, each waker
 //! ```
 //!
 //! There is no bit for *is being polled*, because nobody has to do anything else for it: a wake and a cancellation leave a
@@ -30,7 +32,9 @@ const WAITER: usize = 1 << 4;
 const CANCEL: usize = 1 << 5;
 const CANCELLED: usize = 1 << 6;
 const WATCHED: usize = 1 << 7;
-const REF: usize = 1 << 8;
+const HIDDEN: usize = 1 << 8;
+const HELD: usize = 1 << 9;
+const REF: usize = 1 << 10;
 
 /// A new task is scheduled and held by three: the registry, its runnable, its handle.
 const NEW: usize = SCHEDULED | HANDLE | (3 * REF);
@@ -57,6 +61,23 @@ pub(crate) enum Start {
     Poll,
     /// A cancellation was requested before this poll: deliver it.
     Cancel,
+    /// Poll it; a cancellation that was thrown earlier is to land when it may.
+    Held,
+}
+
+/// What a poll leaves for the next.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Left {
+    /// Joins are pending that are no frames yet.
+    pub(crate) hidden: bool,
+    /// A cancellation was thrown that has not landed yet.
+    pub(crate) held: bool,
+}
+
+impl Left {
+    fn bits(self) -> usize {
+        (if self.hidden { HIDDEN } else { 0 }) | (if self.held { HELD } else { 0 })
+    }
 }
 
 /// What comes after a poll that returned pending.
@@ -147,33 +168,50 @@ impl State {
         // the queue. What came later has left a bit, which is acquired below or by `pause`.
         let now = self.0.load(Ordering::Relaxed);
         debug_assert_eq!(now & (SCHEDULED | COMPLETE), SCHEDULED);
-        if now & (AGAIN | CANCEL) == 0 { Start::Poll } else { self.start_with_news() }
+        if now & (AGAIN | CANCEL | HELD) == 0 { Start::Poll } else { self.start_with_news() }
     }
 
     #[cold]
     fn start_with_news(&self) -> Start {
         // Acquire: pairs with the Release in `wake` and `cancel`: the poll that follows sees what was written before.
         let before = self.0.fetch_and(!AGAIN, Ordering::AcqRel);
-        if before & CANCEL == 0 { Start::Poll } else { Start::Cancel }
+        match before & (CANCEL | HELD) {
+            0 => Start::Poll,
+            HELD => Start::Held,
+            _ => Start::Cancel,
+        }
     }
 
     /// The poll returned pending. `woken`: the task woke itself during the poll, on this thread, and so has not
     /// written to the word.
     #[inline]
-    pub(crate) fn pause(&self, woken: bool) -> Pause {
+    pub(crate) fn pause(&self, woken: bool, left: Left) -> Pause {
         // Release (in `update`): pairs with the Acquire in the `wake` that makes the next runnable. If it is the old one
         // that goes on, the queue hands over what this poll has written.
         self.update(|now| {
             debug_assert_eq!(now & (SCHEDULED | COMPLETE), SCHEDULED);
+            let next = (now & !(HIDDEN | HELD)) | left.bits();
             if now & CANCEL != 0 {
                 Err(Pause::Cancel)
             } else if woken || now & AGAIN != 0 {
-                Err(Pause::Again) // `start` takes the bit away
+                // `start` takes AGAIN away
+                if next == now { Err(Pause::Again) } else { Ok((next, Pause::Again)) }
             } else {
                 debug_assert!(now >= 2 * REF, "the registry holds every unfinished task");
-                Ok((now - SCHEDULED - REF, Pause::Parked))
+                Ok((next - SCHEDULED - REF, Pause::Parked))
             }
         })
+    }
+
+    /// After a delivery, when the task is to be polled again: what its last poll has left for that.
+    pub(crate) fn leave(&self, left: Left) {
+        // As in `pause`: the queue hands it over.
+        self.update(|now| Ok(((now & !(HIDDEN | HELD)) | left.bits(), ())))
+    }
+
+    /// True if joins are pending that are no frames yet. For who is about to poll.
+    pub(crate) fn has_hidden_joins(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & HIDDEN != 0 // came with the runnable, as what `start` reads
     }
 
     /// The future is gone and the outcome stored. `cancelled`: there is no value because somebody wanted none. The caller
@@ -308,7 +346,7 @@ impl State {
         // Relaxed: whoever makes a reference has one, so the task cannot go away meanwhile.
         let before = self.0.fetch_add(REF, Ordering::Relaxed);
         if before > usize::MAX / 2 {
-            // 2^55 forgotten wakers. A wrapped count would free a task that is in use: end here instead.
+            // 2^53 forgotten wakers. A wrapped count would free a task that is in use: end here instead.
             std::process::abort();
         }
     }

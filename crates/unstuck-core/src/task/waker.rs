@@ -35,6 +35,12 @@ impl Deref for Borrowed<'_> {
     }
 }
 
+/// True if that is the task's own waker, and not one that wakes the task in the end.
+#[inline]
+pub(crate) fn is_waker_of(waker: &Waker, task: NonNull<Header>) -> bool {
+    waker.data() == task.as_ptr().cast_const().cast() && std::ptr::eq(waker.vtable(), &raw const VTABLE)
+}
+
 /// # Safety
 /// `data` is a waker's: a header on which the waker (or the poll in progress) holds a reference.
 #[inline]

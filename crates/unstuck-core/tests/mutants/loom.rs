@@ -271,4 +271,40 @@ const LOOM: &[Mutant] = &[
         by: "// pairs with S2",
         model: "guard::models::a_worker_that_comes_back_while_it_is_replaced_does_not_lie_down_unnoticed",
     },
+    // --- Cancellation frames. ---
+    Mutant {
+        without: "the poll that brings hidden joins to light before a request lands",
+        file: "task/frames/mod.rs",
+        text: "if !polled && header.state.has_hidden_joins()",
+        by: "if false && header.state.has_hidden_joins()",
+        model: "task::frames::models::who_is_cancelled_while_the_task_it_awaits_ends_has_its_value_or_has_taken_it_along",
+    },
+    Mutant {
+        without: "the note of hidden joins from one poll to the next",
+        file: "task/state.rs",
+        text: "let next = (now & !(RUNNING | HIDDEN | HELD)) | left.bits();",
+        by: "let next = now & !(RUNNING | HIDDEN | HELD);",
+        model: "task::frames::models::who_is_cancelled_while_the_task_it_awaits_ends_has_its_value_or_has_taken_it_along",
+    },
+    Mutant {
+        without: "the look for hidden joins when a request came during the poll",
+        file: "task/header.rs",
+        text: "Pause::Cancel if frames::exposes(&cell.header) => continue,",
+        by: "Pause::Cancel if false => continue,",
+        model: "task::frames::models::a_request_that_comes_during_a_poll_finds_the_join_in_it",
+    },
+    Mutant {
+        without: "the wake of a main future by a request",
+        file: "task/frames/owner.rs",
+        text: "let waker = state.waker.take();\n        // Under",
+        by: "let waker = None::<Waker>;\n        // Under",
+        model: "task::frames::models::a_main_future_that_sleeps_or_is_being_polled_hears_a_request",
+    },
+    Mutant {
+        without: "a request's place under the lock of a main future's end",
+        file: "task/frames/owner.rs",
+        text: "        state.requested = true;\n        drop(state);",
+        by: "        drop(state);\n        self.state.lock().requested = true;",
+        model: "task::frames::models::a_main_future_that_sleeps_or_is_being_polled_hears_a_request",
+    },
 ];

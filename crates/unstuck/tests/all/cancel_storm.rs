@@ -1,8 +1,8 @@
 //! Cancellations from four threads at once, at random moments, into scopes that are nested at random.
 //!
 //! What must hold wherever a request lands: a `finally` whose body was begun runs its cleanup, and once; nothing hangs;
-//! no task and no timer is left over. Scopes are frames, timeouts, tasks that are awaited by value, and groups. Of siblings in one task only one has scopes: see the gap that `frames/flight.rs`
-//! describes. A seed gives the shapes; the moments are the machine's.
+//! no task and no timer is left over. Scopes are frames, timeouts, tasks that are awaited by value, and groups. A seed gives
+//! the shapes; the moments are the machine's.
 //! `UNSTUCK_STORM_SECONDS=60` makes it long, `UNSTUCK_STORM_SEED=7` starts elsewhere.
 
 use std::env;
@@ -27,9 +27,7 @@ const TASKS: usize = 10_000;
 #[test]
 fn whatever_ten_thousand_tasks_are_doing_when_four_threads_cancel_them_every_cleanup_runs_once() {
     alone(|| {
-        let number = |variable| env::var(variable).ok().map(|text| text.parse::<u64>().expect("a number"));
-        let seconds = number("UNSTUCK_STORM_SECONDS").unwrap_or(0);
-        let first = number("UNSTUCK_STORM_SEED").unwrap_or(1);
+        let (first, seconds) = (number("SEED").unwrap_or(1), number("SECONDS").unwrap_or(0));
         let begun = Instant::now();
         let mut seed = first;
         while seed < first + 4 || begun.elapsed() < Duration::from_secs(seconds) {
@@ -39,6 +37,10 @@ fn whatever_ten_thousand_tasks_are_doing_when_four_threads_cancel_them_every_cle
             seed += 1;
         }
     });
+}
+
+fn number(of: &str) -> Option<u64> {
+    env::var(format!("UNSTUCK_STORM_{of}")).ok().map(|text| text.parse().expect("a number"))
 }
 
 fn storm(seed: u64, tasks: usize) {
@@ -79,6 +81,48 @@ fn storm(seed: u64, tasks: usize) {
     runtime.shutdown();
 }
 
+#[test]
+fn whatever_one_task_is_doing_when_it_is_cancelled_on_one_thread_every_cleanup_runs_once() {
+    let (first, seconds) = (number("SEED").unwrap_or(1), number("SECONDS").unwrap_or(0));
+    let begun = Instant::now();
+    let mut seed = first;
+    while seed < first + 1_000 || begun.elapsed() < Duration::from_secs(seconds) {
+        quiet_storm(seed);
+        seed += 1;
+    }
+}
+
+/// The same on one thread and a clock of its own: a seed gives the moments as well, and a failure comes again.
+fn quiet_storm(seed: u64) {
+    let mut dice = Rng::with_seed(seed);
+    let sky = Arc::new(Sky::default());
+    let event_loop = Runtime::builder().start_paused(true).build_single().unwrap();
+    let own = sky.clone();
+    event_loop.run_until_complete(async move {
+        let root = spawn(act(own.clone(), dice.fork(), 4));
+        own.watch(std::slice::from_ref(&root));
+        while !root.is_done() {
+            match dice.u8(0..4) {
+                0 => yield_now().await,
+                _ => sleep(pause(&mut dice)).await,
+            }
+            own.strike(&mut dice);
+        }
+        loop {
+            let left = all_tasks().into_iter().filter(|task| Some(task) != unstuck::task::current().as_ref());
+            let left: Vec<_> = left.collect();
+            left.iter().for_each(|task| _ = task.cancel());
+            if left.is_empty() {
+                break;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let bodies = sky.bodies.lock().unwrap();
+    let wrong = bodies.iter().filter(|body| body.cleaned.load(Ordering::SeqCst) != body.begun());
+    assert_eq!(wrong.count(), 0, "of {} bodies in storm {seed} have not had their one cleanup", bodies.len());
+}
+
 /// What is counted.
 #[derive(Default)]
 struct Sky {
@@ -105,6 +149,16 @@ impl Sky {
     fn watch<T>(&self, tasks: &[Task<T>]) {
         self.watched.lock().unwrap().extend(tasks.iter().map(Task::watch));
     }
+
+    /// Cancels somebody.
+    fn strike(&self, dice: &mut Rng) {
+        let target = dice.choice(&*self.watched.lock().unwrap()).cloned();
+        match target {
+            Some(target) if dice.bool() => _ = target.cancel(),
+            Some(target) => _ = target.cancel_with("the storm"),
+            None => {}
+        }
+    }
 }
 
 type Act = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -116,6 +170,9 @@ fn act(sky: Arc<Sky>, mut dice: Rng, depth: u32) -> Act {
             if depth == 0 {
                 rest(&mut dice).await;
                 continue;
+            }
+            if dice.u8(0..8) == 0 {
+                sky.strike(&mut dice); // perhaps the very task
             }
             let inner = act(sky.clone(), dice.fork(), depth - 1);
             match dice.u8(0..13) {
@@ -129,7 +186,7 @@ fn act(sky: Arc<Sky>, mut dice: Rng, depth: u32) -> Act {
                 }
                 8 => _ = timeout(pause(&mut dice), inner).await,
                 9 => _ = wait_for(spawn(inner), pause(&mut dice)).await,
-                10 => _ = join(inner, rest(&mut dice)).await,
+                10 => _ = join(inner, act(sky.clone(), dice.fork(), depth - 1)).await,
                 11 => group(&sky, inner, &mut dice).await,
                 _ => drop(spawn(inner)),
             }
@@ -216,12 +273,7 @@ async fn cleans_up(sky: &Sky, inner: Act, dice: &mut Rng) {
 /// Cancels tasks at random until the storm is over.
 fn strikes(sky: &Sky, mut dice: Rng) {
     while !sky.over.load(Ordering::SeqCst) {
-        let target = dice.choice(&*sky.watched.lock().unwrap()).cloned();
-        match target {
-            Some(target) if dice.bool() => _ = target.cancel(),
-            Some(target) => _ = target.cancel_with("the storm"),
-            None => {}
-        }
+        sky.strike(&mut dice);
         if dice.u8(0..4) == 0 {
             thread::sleep(Duration::from_micros(dice.u64(0..50)));
         }

@@ -27,6 +27,7 @@ mod backtraces;
 mod budget;
 mod cancel_storm;
 mod faults;
+mod frames;
 mod inspect;
 mod interrupts;
 mod macros;

@@ -7,11 +7,11 @@
 //! A throw waits until the flight's other parts are settled, and until throws from deeper frames have landed. Otherwise
 //! the first sibling to finish its cleanup would have the others dropped in the middle of theirs.
 //!
-//! A sibling may have opened a frame since the request landed, with cleanup in it that the throw would skip. So before a
-//! throw lands, its flight lands in those as well ([`Rest`]), and the throw waits for them too.
+//! A sibling may have opened a frame since the request landed, with cleanup in it that the throw would skip; perhaps in
+//! the very poll of the throw. So whoever takes a throw looks at what it would drop (`held.rs`).
 //!
-//! One gap is left: a sibling that is polled after the throw, in the same poll, and opens its first frame only there, is
-//! dropped without its cleanup. To close it, whoever takes a throw would have to give it back.
+//! What is waited for must be going on. A frame that was told, but that nobody polls (its future lies in a variable, say,
+//! after a `select!`), gets a few polls of the task to notice, and then the flight goes on without it.
 
 use std::any::Any;
 use std::error::Error;
@@ -22,7 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::owner;
+use super::{Frames, owner};
 use crate::context;
 use crate::job::contain;
 use crate::sync::Mutex;
@@ -143,7 +143,7 @@ impl Flight {
         let mut parts = self.parts.lock();
         parts.open -= 1;
         let throws = parts.ready();
-        let then = if parts.open == 0 && parts.throws.is_empty() { parts.then.take() } else { None };
+        let then = parts.swallowed();
         drop(parts);
         call(throws);
         if let Some(task) = then {
@@ -160,6 +160,11 @@ impl Parts {
         } else {
             self.throws.iter_mut().filter_map(|throw| throw.waker.take()).collect()
         }
+    }
+
+    /// If all of it is swallowed: what was to be cancelled then.
+    fn swallowed(&mut self) -> Option<TaskRef> {
+        if self.open == 0 && self.throws.is_empty() { self.then.take() } else { None }
     }
 
     /// True if the throw with this number may land now.
@@ -224,7 +229,7 @@ impl Cancelled {
         Arc::ptr_eq(self.flight(), flight)
     }
 
-    fn flight(&self) -> &Arc<Flight> {
+    pub(super) fn flight(&self) -> &Arc<Flight> {
         let Some(flight) = &self.flight else { unreachable!("settled only by what consumes it") };
         flight
     }
@@ -264,8 +269,7 @@ pub struct Resume<T> {
 
 enum Stage {
     Open(Cancelled),
-    /// Waits for the other parts, under this number; has looked for siblings this often.
-    Waiting(Arc<Flight>, u64, u8),
+    Waiting(Waiting),
     Thrown(Arc<Flight>),
     Moving,
 }
@@ -275,98 +279,34 @@ impl<T> Future for Resume<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Moving) {
-            Stage::Open(cancelled) => begin(cancelled, cx),
-            Stage::Waiting(flight, number, looks) => look_again(flight, number, looks, cx),
+            Stage::Open(cancelled) => match Waiting::begin(cancelled, owner::depth(), cx) {
+                Some(waiting) => throw(waiting, cx),
+                None => Stage::Moving,
+            },
+            Stage::Waiting(waiting) => throw(waiting, cx),
             other => other,
         };
         Poll::Pending
     }
 }
 
-/// The part joins the throws that wait: it is settled, but not swallowed.
-fn begin(mut cancelled: Cancelled, cx: &Context<'_>) -> Stage {
-    let Some(flight) = cancelled.flight.take() else { return Stage::Moving };
-    let (waker, depth) = (cx.waker().clone(), owner::depth());
-    let mut parts = flight.parts.lock();
-    parts.open -= 1;
-    let others = parts.ready();
-    parts.numbers += 1;
-    let number = parts.numbers;
-    parts.throws.push(Throw { number, depth, waker: Some(waker) });
-    drop(parts);
-    call(others);
-    throw(flight, number, 0, cx)
-}
-
-fn look_again(flight: Arc<Flight>, number: u64, looks: u8, cx: &Context<'_>) -> Stage {
-    let mut waker = Some(cx.waker().clone());
-    if let Some(throw) = flight.parts.lock().throws.iter_mut().find(|throw| throw.number == number) {
-        std::mem::swap(&mut throw.waker, &mut waker);
-    }
-    drop(waker); // the user's code: not under the lock
-    throw(flight, number, looks, cx)
-}
-
-/// How often a throw lets siblings go first that have opened a new frame meanwhile. Somebody who swallows a cancellation
-/// in an endless loop would hold it up for ever.
-const LOOKS: u8 = 32;
-
-/// What a throw would drop besides what throws it.
-#[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
-    /// Nothing that has cleanup of its own.
-    Nothing,
-    /// Frames that have just been told: the flight waits for them.
-    Told,
-    /// Frames that have been told by another flight, and not been polled since.
-    Soon,
-}
-
 /// Throws if it may.
-fn throw(flight: Arc<Flight>, number: u64, looks: u8, cx: &Context<'_>) -> Stage {
-    if !flight.parts.lock().may_land(number) {
-        return Stage::Waiting(flight, number, looks);
+fn throw(mut waiting: Waiting, cx: &Context<'_>) -> Stage {
+    match context::owner() {
+        Some(owner) if !waiting.is_over(owner.frames(), cx) => return Stage::Waiting(waiting),
+        _ => {}
     }
-    let rest = if looks < LOOKS { owner::tell_rest(&flight) } else { Rest::Nothing };
-    if rest == Rest::Soon {
-        cx.waker().wake_by_ref();
-        return Stage::Waiting(flight, number, looks + 1);
-    }
-    let mut parts = flight.parts.lock();
-    if !parts.may_land(number) {
-        drop(parts);
-        return Stage::Waiting(flight, number, looks + 1);
-    }
-    let waker = parts.leave(number);
-    drop(parts);
-    drop(waker);
-    context::throw(flight.part());
+    let cancelled = waiting.another();
+    let flight = cancelled.flight().clone();
+    context::throw(cancelled);
     Stage::Thrown(flight)
-}
-
-impl Parts {
-    /// Takes a throw off the list. Its waker is the user's: dropped by the caller, not under the lock.
-    fn leave(&mut self, number: u64) -> Option<Throw> {
-        let at = self.throws.iter().position(|throw| throw.number == number)?;
-        Some(self.throws.swap_remove(at))
-    }
 }
 
 impl<T> Drop for Resume<T> {
     fn drop(&mut self) {
-        match &self.stage {
-            Stage::Waiting(flight, number, _) => {
-                let mut parts = flight.parts.lock();
-                let left = parts.leave(*number);
-                let throws = parts.ready();
-                drop(parts);
-                drop(left);
-                call(throws);
-            }
-            // Dropped by a sibling, before anything above saw it: then there is nothing to land.
-            Stage::Thrown(flight) => drop(context::withdraw(flight)),
-            Stage::Open(_) | Stage::Moving => {}
+        // Dropped by a sibling, before anything above saw it: then there is nothing to land.
+        if let Stage::Thrown(flight) = &self.stage {
+            drop(context::withdraw(flight));
         }
     }
 }
@@ -374,5 +314,95 @@ impl<T> Drop for Resume<T> {
 impl<T> fmt::Debug for Resume<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resume").finish_non_exhaustive()
+    }
+}
+
+/// A part that waits for the others of its flight: it is settled, but not swallowed. Dropping it swallows it.
+pub(super) struct Waiting {
+    flight: Arc<Flight>,
+    number: u64,
+    looks: u8,
+}
+
+/// How many polls of the task somebody gets who has been told of a cancellation and does nothing about it; and how often a
+/// throw lets siblings go first that have opened a new frame meanwhile. Who swallows cancellations in an endless loop
+/// would hold it up for ever.
+pub(super) const LOOKS: u8 = 32;
+
+impl Waiting {
+    /// Begins to wait, at this depth of frames.
+    pub(super) fn begin(mut cancelled: Cancelled, depth: usize, cx: &Context<'_>) -> Option<Self> {
+        let flight = cancelled.flight.take()?;
+        let waker = cx.waker().clone();
+        let mut parts = flight.parts.lock();
+        parts.open -= 1;
+        let others = parts.ready();
+        parts.numbers += 1;
+        let number = parts.numbers;
+        parts.throws.push(Throw { number, depth, waker: Some(waker) });
+        drop(parts);
+        call(others);
+        Some(Self { flight, number, looks: 0 })
+    }
+
+    /// True if the others are settled; else the task is woken when they are. `frames`: where they are.
+    pub(super) fn is_over(&mut self, frames: &Frames, cx: &Context<'_>) -> bool {
+        let mut waker = Some(cx.waker().clone());
+        let mut parts = self.flight.parts.lock();
+        let over = parts.may_land(self.number);
+        if let Some(throw) = parts.throws.iter_mut().find(|throw| throw.number == self.number) {
+            std::mem::swap(&mut throw.waker, &mut waker);
+        }
+        drop(parts);
+        drop(waker); // the user's code: not under the lock
+        if over {
+            return true;
+        }
+        // Those who have not even looked yet do so in the next polls, or nobody polls them.
+        if frames.has_blind(&self.flight) {
+            if self.looks_again(cx) {
+                return false;
+            }
+            drop(frames.take_blind(&self.flight));
+        }
+        self.flight.parts.lock().may_land(self.number)
+    }
+
+    /// Asks for another poll, if there may be one more.
+    pub(super) fn looks_again(&mut self, cx: &Context<'_>) -> bool {
+        let again = self.looks < LOOKS;
+        if again {
+            self.looks += 1;
+            cx.waker().wake_by_ref();
+        }
+        again
+    }
+
+    /// One more part: what goes on when the wait is over. It keeps the flight open when this is dropped.
+    pub(super) fn another(&self) -> Cancelled {
+        self.flight.part()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut parts = self.flight.parts.lock();
+        let left = parts.leave(self.number);
+        let throws = parts.ready();
+        let then = parts.swallowed();
+        drop(parts);
+        drop(left);
+        call(throws);
+        if let Some(task) = then {
+            task.cancel();
+        }
+    }
+}
+
+impl Parts {
+    /// Takes a throw off the list. Its waker is the user's: dropped by the caller, not under the lock.
+    fn leave(&mut self, number: u64) -> Option<Throw> {
+        let at = self.throws.iter().position(|throw| throw.number == number)?;
+        Some(self.throws.swap_remove(at))
     }
 }

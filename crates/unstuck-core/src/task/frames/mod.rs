@@ -24,8 +24,10 @@
 //! * *Innermost, and only once.* Edge-triggered: after a request has landed, cleanup awaits freely. The next one lands
 //!   again, perhaps in the middle of the cleanup.
 //! * *Siblings* in one task (`join!`) are hit by the same request, and none of them is dropped before all have answered
-//!   (`flight.rs`). One that opens a frame while another cleans up is told as well; the gap that is
-//!   left is described there.
+//!   (`flight.rs`). One that opens a frame while another cleans up, or in the very poll in which it throws, is told as well
+//!   (`held.rs`).
+//! * *Nobody waits for what stands still.* A frame that is not polled any more (it lies in a variable after a `select!`)
+//!   gets 32 polls of the task to notice that something landed in it, and then the others go on without it.
 //! * *No value is lost* to a request that came too late: a future that gives one in the same poll wins, and so does a
 //!   finished task that is awaited; the request stays for the next await. Only who cancels itself and then returns is
 //!   cancelled all the same, as in asyncio.
@@ -34,11 +36,21 @@
 //!   alone. A task that deals with a cancellation already is not told a second time by a waiter's first.
 //! * *Nobody else pays.* A task without frames has no tree, and no more than a look at a flag after each poll.
 //!
+//! # Joins hide until they are wanted
+//! Every `task.await` is a frame, but hardly any of them ever sees a cancellation. So one that is pending only leaves a note
+//! (HIDDEN, in the task's word from one poll to the next). A request that finds the note waits for one more poll, in which
+//! every pending join enters the tree ([`Frames::expose`]), and lands after it; a scope that cancels what is inside of it does
+//! the same. That poll is one that any waker might have caused. The note is good as long as each poll of the task comes by
+//! each of its pending joins, which is so when they are given the task's own waker. In a `FuturesUnordered`, which hands out
+//! wakers of its own and polls nobody else, a join enters the tree at once.
+//!
 //! # Why not …
 //! * *frames on the heap, linked by pointers into each other*: futures move between their first poll and their last only
 //!   inside pins, but they are dropped in any order and on any thread. Numbers in a small tree need no proof.
 //! * *a frame that registers before its first poll*: then a timeout around a future that is ready at once would pay for
 //!   a lock and a slot. So frames register late, and adopt (`tree.rs`).
+//! * *joins that enter the tree when they are first pending*: two locked sections and an allocation for the first, 100 ns
+//!   of the 240 that spawning a task and awaiting it then took.
 //! * *throwing by unwinding*: a panic can be caught by anyone's `catch_unwind`, costs microseconds, and `panic = "abort"`
 //!   would turn each cancellation into the end of the process.
 //!
@@ -46,51 +58,29 @@
 
 mod catch;
 mod flight;
+mod held;
+#[cfg(all(test, unstuck_loom))]
+mod models;
 mod owner;
 mod request;
 pub mod scope;
 mod tree;
 
-use std::cell::Cell;
 use std::fmt;
 use std::task::{Context, Poll};
 
 pub use catch::{CatchCancel, catch_cancel, finally};
 pub(crate) use flight::Flight;
 pub use flight::{Cancelled, Reason, Resume};
+use held::Held;
 pub use owner::Canceller;
 pub(crate) use owner::{Delivery, Frames, Main, MainRef, Owner};
 use tree::{Enter, Key, Kind};
 
 use super::TaskRef;
 use super::header::Header;
+use super::waker;
 use crate::context;
-use crate::sync::thread_local;
-
-thread_local! {
-    /// The frame that a throw would land in now.
-    static REGISTERED: Cell<Registered> = const { Cell::new(Registered::Yes) };
-}
-
-/// Whether a frame is in the tree. One that has not been pending yet is not.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Registered {
-    Yes,
-    No,
-}
-
-impl Registered {
-    /// For the time of a poll; gives back what was before when it is dropped.
-    fn during_poll(self) -> impl Sized {
-        struct Restore(Registered);
-        impl Drop for Restore {
-            fn drop(&mut self) {
-                REGISTERED.with(|registered| registered.set(self.0));
-            }
-        }
-        Restore(REGISTERED.with(|registered| registered.replace(self)))
-    }
-}
 
 /// A place where cancellations land, for futures that are scopes: `catch_cancel`, timeouts, task groups.
 ///
@@ -98,6 +88,9 @@ impl Registered {
 pub struct Frame {
     link: Option<Link>,
     catches: bool,
+    /// In its last poll joins inside returned pending that are no frames yet.
+    hides: bool,
+    held: Held,
 }
 
 /// What a poll inside a [`Frame`] gave.
@@ -121,14 +114,14 @@ impl Frame {
     /// A frame that requests from outside land in.
     #[must_use]
     pub const fn new() -> Self {
-        Self { link: None, catches: true }
+        Self { link: None, catches: true, hides: false, held: Held::new() }
     }
 
     /// A frame that is a scope for those inside it, and otherwise lets requests pass. It costs nothing as long as there
     /// is no other frame inside.
     #[must_use]
     pub const fn transparent() -> Self {
-        Self { link: None, catches: false }
+        Self { link: None, catches: false, hides: false, held: Held::new() }
     }
 
     /// Polls what lies inside. `inner` is not called when a cancellation has landed here.
@@ -140,33 +133,65 @@ impl Frame {
         if self.link.as_ref().is_some_and(|link| !context::is_current(&link.owner)) {
             self.link = None; // moved to another task
         }
+        let hidden = context::take_hidden_joins();
         let since = match &self.link {
-            Some(link) => match link.enter(cx) {
-                Err(cancelled) => return Step::Cancelled(cancelled),
-                Ok(leave) => return self::poll(cx, inner, (leave, Registered::Yes.during_poll())),
-            },
             None => context::with_frames(|frames| frames.and_then(|frames| frames.look(|tree| tree.made()))),
+            Some(_) => None,
         };
-        let step = self::poll(cx, inner, Registered::No.during_poll());
-        if matches!(step, Step::Pending) {
-            self.register(cx, since.unwrap_or(0));
+        let leave = match self.link.as_ref().map(|link| link.enter(cx)).transpose() {
+            Err(cancelled) => {
+                context::put_hidden_joins(hidden);
+                return Step::Cancelled(cancelled);
+            }
+            Ok(leave) => leave,
+        };
+        let (poll, thrown) = poll(cx, inner, leave);
+        self.hides = context::take_hidden_joins();
+        context::put_hidden_joins(hidden || self.hides);
+        match poll {
+            Poll::Ready(value) => {
+                self.held = Held::new();
+                drop(thrown); // the value wins
+                Step::Ready(value)
+            }
+            Poll::Pending => self.pending(thrown, since.unwrap_or(0), cx),
         }
-        step
     }
 
-    /// The first poll returned pending: from now on this is a frame.
-    fn register(&mut self, cx: &Context<'_>, since: u64) {
+    /// After a poll that returned pending.
+    fn pending<T>(&mut self, thrown: Option<Cancelled>, since: u64, cx: &Context<'_>) -> Step<T> {
+        if self.link.is_none() {
+            self.register(thrown.is_some(), cx, since);
+        }
+        if thrown.is_none() && !self.held.is_some() {
+            return Step::Pending;
+        }
+        match &self.link {
+            Some(Link { owner, key }) => match self.held.take(thrown, (owner, *key), self.hides, cx) {
+                Some(cancelled) => Step::Cancelled(cancelled),
+                None => Step::Pending,
+            },
+            None => thrown.map_or(Step::Pending, Step::Cancelled),
+        }
+    }
+
+    /// From now on this is a frame, if it is worth it.
+    fn register(&mut self, thrown: bool, cx: &Context<'_>, since: u64) {
         let has_new = || {
             context::with_frames(|frames| frames.and_then(|frames| frames.look(|tree| tree.has_new(since))))
         };
-        if self.catches || has_new() == Some(true) {
+        if self.catches || thrown || has_new() == Some(true) {
             self.link = Link::new(Kind::Frame(Some(cx.waker().clone())), since);
         }
     }
 
     /// Cancels what lies inside, for a reason of this frame's own: the innermost frames in it get a cancellation that
     /// [came from](Cancelled::origin) `origin`. To be called right after a poll.
-    pub fn cancel_inside(&self, origin: u64, reason: Option<&Reason>) -> Inside {
+    pub fn cancel_inside(&mut self, origin: u64, reason: Option<&Reason>) -> Inside {
+        if std::mem::take(&mut self.hides) {
+            owner::expose();
+            return Inside::Later;
+        }
         let Some(link) = &self.link else { return Inside::Empty };
         match link.owner.frames().land(link.owner.as_task(), link.key, (origin, reason), true) {
             Delivery::Landed => Inside::Landed,
@@ -204,20 +229,12 @@ impl fmt::Debug for Frame {
 fn poll<T>(
     cx: &mut Context<'_>,
     inner: impl FnOnce(&mut Context<'_>) -> Poll<T>,
-    leave: impl Sized,
-) -> Step<T> {
+    leave: Option<Leave<'_>>,
+) -> (Poll<T>, Option<Cancelled>) {
     let before = context::set_thrown_aside();
     let poll = inner(cx);
     drop(leave);
-    let thrown = before.exchange();
-    match (poll, thrown) {
-        (Poll::Ready(value), thrown) => {
-            drop(thrown); // the value wins
-            Step::Ready(value)
-        }
-        (Poll::Pending, Some(cancelled)) => Step::Cancelled(cancelled),
-        (Poll::Pending, None) => Step::Pending,
-    }
+    (poll, before.exchange())
 }
 
 impl Link {
@@ -294,6 +311,10 @@ impl Drop for Leave<'_> {
 /// the future has just been polled.
 #[cold]
 pub(super) fn lands(header: &Header, polled: bool) -> bool {
+    if !polled && header.state.has_hidden_joins() && !header.frames().is_some_and(Frames::are_doomed) {
+        header.expose();
+        return true; // after that poll it lands
+    }
     if !header.state.take_cancel() {
         return true; // taken back meanwhile
     }
@@ -306,13 +327,38 @@ pub(super) fn lands(header: &Header, polled: bool) -> bool {
     delivery != Delivery::Nowhere
 }
 
-/// A cancellation was thrown, and no frame took it: remembers its reason for those who await the task. False if nothing
-/// was thrown.
+/// A request has come during a poll. True if there are joins in the task that are no frames yet: one more poll, and they
+/// are.
 #[cold]
-pub(super) fn ended_by_throw(header: &Header) -> bool {
-    let Some(cancelled) = context::thrown() else { return false };
+pub(super) fn exposes(header: &Header) -> bool {
+    let hidden = context::take_hidden_joins() && !header.frames().is_some_and(Frames::are_doomed);
+    if hidden {
+        header.expose();
+    }
+    hidden
+}
+
+/// A cancellation was thrown and no frame has taken it, in this poll or before. True if the task ends by it; remembers its
+/// reason for those who await the task.
+#[cold]
+pub(super) fn ends_by_throw(header: &Header) -> bool {
+    let Some(owner) = context::owner() else { return false };
+    let (frames, waker) = (owner.frames(), waker::borrowed(header));
+    let cx = Context::from_waker(&waker);
+    let Some(cancelled) = frames.take_thrown(&owner, context::has_hidden_joins(), &cx) else {
+        context::note_held(frames.holds());
+        return false;
+    };
     if let Some(reason) = cancelled.reason() {
         header.extra.get_or_make().frames().set_reason(reason.clone());
     }
     true
+}
+
+/// The task has ended in another way than by the throw that it holds.
+#[cold]
+pub(super) fn lets_go(header: &Header) {
+    if let Some(frames) = header.frames() {
+        frames.let_go();
+    }
 }

@@ -7,9 +7,9 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::flight::{Cancelled, Flight, REQUEST, Reason, Rest};
+use super::flight::{Cancelled, Flight, REQUEST, Reason};
+use super::held::Held;
 use super::tree::{Key, Landing, ROOT, Tree};
-use super::{REGISTERED, Registered};
 use crate::context;
 use crate::job::contain;
 use crate::sync::Mutex;
@@ -18,7 +18,13 @@ use crate::task::{Header, TaskRef};
 
 /// The tree of an owner, made when it is first needed.
 #[derive(Default)]
-pub(crate) struct Frames(Mutex<Option<Box<Tree>>>);
+pub(crate) struct Frames {
+    tree: Mutex<Option<Box<Tree>>>,
+    /// Joins enter the tree as soon as they are pending. Set and read by whoever polls the owner.
+    exposed: AtomicBool,
+    /// What was thrown and reached the owner itself.
+    held: Mutex<Held>,
+}
 
 /// What became of a request.
 #[must_use]
@@ -35,12 +41,23 @@ pub(crate) enum Delivery {
 impl Frames {
     /// Gives `f` the tree, which is made if it is not there. `f` runs no user code.
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut Tree) -> R) -> R {
-        f(self.0.lock().get_or_insert_default())
+        f(self.tree.lock().get_or_insert_default())
     }
 
     /// Gives `f` the tree if there is one.
     pub(super) fn look<R>(&self, f: impl FnOnce(&mut Tree) -> R) -> Option<R> {
-        self.0.lock().as_deref_mut().map(f)
+        self.tree.lock().as_deref_mut().map(f)
+    }
+
+    /// From now on joins enter the tree as soon as they are pending.
+    pub(crate) fn expose(&self) {
+        self.exposed.store(true, Ordering::Relaxed); // read in later polls only, which come after this one
+    }
+
+    /// True if joins are to enter the tree.
+    #[inline]
+    pub(crate) fn exposes(&self) -> bool {
+        self.exposed.load(Ordering::Relaxed) // as in `expose`
     }
 
     /// Delivers a request from outside. `whose`: the task, if it is one.
@@ -67,6 +84,7 @@ impl Frames {
         let Some(landing) = self.look(|tree| tree.land(scope, origin, reason, polled)) else {
             return Delivery::Nowhere;
         };
+        self.expose(); // from now on a throw must know what it would drop
         self.follow(whose, landing, reason)
     }
 
@@ -133,6 +151,11 @@ impl Frames {
     /// From now on requests land nowhere.
     pub(crate) fn doom(&self) {
         self.with(|tree| tree.doomed = true);
+    }
+
+    /// True if requests land nowhere.
+    pub(crate) fn are_doomed(&self) -> bool {
+        self.look(|tree| tree.doomed).unwrap_or(false)
     }
 
     /// Why the owner was cancelled, after its end.
@@ -216,25 +239,73 @@ impl Owner {
     }
 }
 
-/// How many frames lie around what is being polled.
-pub(super) fn depth() -> usize {
-    context::with_frames(|frames| frames.and_then(|frames| frames.look(|tree| tree.depth())).unwrap_or(0))
+/// From now on the joins of what is being polled are frames as soon as they are pending.
+pub(super) fn expose() {
+    if let Some(owner) = context::owner() {
+        owner.frames().expose();
+    }
 }
 
-/// Lets a flight that is about to be thrown land in what the throw would drop: frames that were opened since, by siblings
-/// of what is being polled.
-pub(super) fn tell_rest(flight: &Arc<Flight>) -> Rest {
-    if REGISTERED.with(std::cell::Cell::get) == Registered::No {
-        return Rest::Nothing; // caught by a frame that nobody else is in yet
+/// How many frames lie around what is being polled.
+pub(super) fn depth() -> usize {
+    let depth = |frames: &Frames| frames.look(|tree| tree.depth());
+    context::with_frames(|frames| frames.and_then(depth).unwrap_or(0))
+}
+
+/// What a throw would drop besides what throws it.
+#[must_use]
+#[derive(Default)]
+pub(super) struct Rest {
+    /// Frames that have just been told: the flight waits for them.
+    pub(super) told: bool,
+    /// What others are dealing with already.
+    pub(super) flights: Vec<Arc<Flight>>,
+}
+
+impl Frames {
+    /// Lets a flight that has been thrown land in what would be dropped: frames inside `scope` that have not been told.
+    pub(super) fn tell_rest(&self, whose: Option<NonNull<Header>>, scope: Key, flight: &Arc<Flight>) -> Rest {
+        let Some((landing, flights)) = self.look(|tree| tree.land_rest(scope, flight)) else {
+            return Rest::default();
+        };
+        self.expose();
+        Rest { told: self.follow(whose, landing, flight.cause().1) == Delivery::Landed, flights }
     }
-    let Some(owner) = context::owner() else { return Rest::Nothing };
-    let Some((landing, soon)) = owner.frames().look(|tree| tree.land_rest(flight)) else {
-        return Rest::Nothing;
-    };
-    match owner.frames().follow(owner.as_task(), landing, flight.cause().1) {
-        Delivery::Landed => Rest::Told,
-        Delivery::Later | Delivery::Nowhere if soon => Rest::Soon,
-        Delivery::Later | Delivery::Nowhere => Rest::Nothing,
+
+    /// How many frames lie around what is inside `scope`.
+    pub(super) fn depth_of(&self, scope: Key) -> usize {
+        self.look(|tree| tree.depth_of(scope)).unwrap_or(0)
+    }
+
+    /// True if somebody was told of this flight and has not looked yet.
+    pub(super) fn has_blind(&self, flight: &Arc<Flight>) -> bool {
+        self.look(|tree| tree.blind(flight).next().is_some()).unwrap_or(false)
+    }
+
+    /// Takes back what they were told.
+    pub(super) fn take_blind(&self, flight: &Arc<Flight>) -> Vec<Cancelled> {
+        self.look(|tree| tree.blind(flight).filter_map(Option::take).collect()).unwrap_or_default()
+    }
+
+    /// A cancellation that was thrown in the last poll, or before that, and that nobody inside has taken: given if it lands
+    /// now. `hidden`: as for [`Held::take`].
+    pub(super) fn take_thrown(&self, owner: &Owner, hidden: bool, cx: &Context<'_>) -> Option<Cancelled> {
+        // Taken out meanwhile: only whoever polls comes here, and wakers may be the user's.
+        let mut held = std::mem::take(&mut *self.held.lock());
+        let landed = held.take(context::thrown(), (owner, ROOT), hidden, cx);
+        *self.held.lock() = held;
+        landed
+    }
+
+    /// True if a throw was taken, and has not landed yet.
+    pub(super) fn holds(&self) -> bool {
+        self.held.lock().is_some()
+    }
+
+    /// Lets go of what is held: the owner has ended.
+    pub(super) fn let_go(&self) {
+        let held = std::mem::take(&mut *self.held.lock());
+        drop(held);
     }
 }
 
@@ -242,14 +313,16 @@ pub(super) fn tell_rest(flight: &Arc<Flight>) -> Rest {
 #[derive(Default)]
 pub(crate) struct Main {
     frames: Frames,
-    /// A request is to be delivered.
-    requested: AtomicBool,
+    /// In the last poll joins returned pending that are no frames yet. Set and read by whoever polls.
+    hides: AtomicBool,
     state: Mutex<MainState>,
 }
 
 #[derive(Default)]
 struct MainState {
     waker: Option<Waker>,
+    /// A request is to be delivered.
+    requested: bool,
     ended: bool,
 }
 
@@ -303,8 +376,7 @@ impl Main {
         let waker = state.waker.take();
         // Under the lock, so that the end of the future comes before or after all of it.
         let old = reason.map(|reason| self.frames.with(|tree| tree.reason.replace(reason)));
-        // Release: pairs with the Acquire in `poll`, which then finds the reason.
-        self.requested.store(true, Ordering::Release);
+        state.requested = true;
         drop(state);
         drop(old);
         if let Some(waker) = waker {
@@ -319,15 +391,17 @@ impl Main {
         mut future: Pin<&mut Option<F>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<F::Output, Cancelled>> {
-        self.listen(cx.waker());
-        let entered = context::enter_main(self);
+        let mut requested = self.listen(cx.waker());
+        let entered = context::enter_main(self, cx.waker());
         let mut polled = false;
         let outcome = loop {
-            // Acquire: pairs with the Release in `request`.
-            if self.requested.swap(false, Ordering::Acquire) {
+            let hidden = self.hides.swap(false, Ordering::Relaxed); // our own note
+            if requested && hidden {
+                self.frames.expose(); // one more poll, and they are frames
+            } else if requested {
                 match self.frames.deliver(None, polled) {
-                    Delivery::Landed => {}
-                    Delivery::Later => self.requested.store(true, Ordering::Relaxed), // a note to ourselves
+                    Delivery::Landed => requested = false,
+                    Delivery::Later => {}
                     Delivery::Nowhere => {
                         let reason = self.frames.look(|tree| tree.reason.take()).flatten();
                         break Err(Cancelled::new(REQUEST, reason));
@@ -338,12 +412,15 @@ impl Main {
             if let Poll::Ready(value) = running.poll(cx) {
                 break Ok(value);
             }
-            if let Some(cancelled) = context::thrown() {
+            let hidden = context::take_hidden_joins();
+            let me = Owner::Main(MainRef(self.clone()));
+            if let Some(cancelled) = self.frames.take_thrown(&me, hidden, cx) {
                 break Err(cancelled);
             }
             polled = true;
-            // Acquire: as above. A request may have come during the poll.
-            if !self.requested.load(Ordering::Acquire) {
+            self.hides.store(hidden, Ordering::Relaxed); // our own note
+            // A request that comes during the poll has called the waker.
+            if !requested {
                 return Poll::Pending;
             }
         };
@@ -358,17 +435,19 @@ impl Main {
         Poll::Ready(outcome)
     }
 
-    /// Whom a request has to wake.
-    fn listen(&self, waker: &Waker) {
+    /// Whom a request has to wake. True if one has come meanwhile, which is the caller's to deliver.
+    fn listen(&self, waker: &Waker) -> bool {
         let mut state = self.state.lock();
         if state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
-            return;
+            return std::mem::take(&mut state.requested);
         }
         drop(state);
         let waker = waker.clone(); // as its destructor the user's, at least by its type: not under the lock
         state = self.state.lock();
         let old = state.waker.replace(waker);
+        let requested = std::mem::take(&mut state.requested);
         drop(state);
         drop(old);
+        requested
     }
 }

@@ -169,7 +169,12 @@ impl Tree {
 
     /// How many frames lie around what is being polled.
     pub(super) fn depth(&self) -> usize {
-        let (mut depth, mut key) = (0, self.current);
+        self.depth_of(self.current)
+    }
+
+    /// How many frames lie around what is inside this one.
+    pub(super) fn depth_of(&self, mut key: Key) -> usize {
+        let mut depth = 0;
         while key != ROOT {
             depth += 1;
             key = self.parent(key);
@@ -221,13 +226,12 @@ impl Tree {
         landing
     }
 
-    /// Lets a flight that is about to be thrown land in the innermost nodes that the throw would drop and that have not
-    /// been told. True besides if there are some that another flight has told and that have not looked yet.
-    pub(super) fn land_rest(&mut self, flight: &Arc<Flight>) -> (Landing, bool) {
-        let (mut landing, mut soon) = (Landing::default(), false);
-        let scope = self.current;
+    /// Lets a flight that has been thrown land in the innermost nodes inside `scope` that have not been told. Gives besides
+    /// the other flights that some of them have been told of, and are dealing with.
+    pub(super) fn land_rest(&mut self, scope: Key, flight: &Arc<Flight>) -> (Landing, Vec<Arc<Flight>>) {
+        let (mut landing, mut others) = (Landing::default(), Vec::<Arc<Flight>>::new());
         if self.doomed && flight.cause().0 == REQUEST {
-            return (landing, soon);
+            return (landing, others);
         }
         for at in 0..self.nodes.len() {
             let key = at as Key + 1;
@@ -235,22 +239,36 @@ impl Tree {
             let Some(node) = self.nodes[at].as_mut().filter(|node| inside && node.children == 0) else {
                 continue;
             };
-            match &mut node.kind {
-                Kind::Frame(_) if node.hit.is_some() => {
-                    soon = true;
-                    continue;
+            if let Some(hit) = &node.hit {
+                if !hit.is_part_of(flight) && !others.iter().any(|other| hit.is_part_of(other)) {
+                    others.push(hit.flight().clone());
                 }
+                continue;
+            }
+            match &mut node.kind {
                 Kind::Frame(waker) => {
                     landing.wakers.extend(waker.take());
                     landing.in_frame = true;
                 }
-                // Told before, or there is nobody left to tell.
-                Kind::Join { task, .. } if node.hit.is_some() || task.is_done() => continue,
+                Kind::Join { task, .. } if task.is_done() => continue, // there is nobody left to tell
                 Kind::Join { task, .. } => landing.joins.push((key, node.made, task.clone(), true)),
             }
             node.hit = Some(flight.part());
         }
-        (landing, soon)
+        (landing, others)
+    }
+
+    /// What nodes were told of this flight, and have not looked at although they could.
+    pub(super) fn blind<'a>(
+        &'a mut self,
+        flight: &'a Arc<Flight>,
+    ) -> impl Iterator<Item = &'a mut Option<Cancelled>> {
+        let told = move |node: &&mut Node| node.hit.as_ref().is_some_and(|hit| hit.is_part_of(flight));
+        let could = |node: &&mut Node| match &node.kind {
+            Kind::Frame(_) => true,
+            Kind::Join { task, .. } => task.is_done(),
+        };
+        self.nodes.iter_mut().flatten().filter(told).filter(could).map(|node| &mut node.hit)
     }
 
     /// Remembers what landed.
