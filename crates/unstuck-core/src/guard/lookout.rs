@@ -161,7 +161,7 @@ impl Watched for Arc<Seen> {
     }
 
     fn slow_step(&self, task: u64) -> Option<Duration> {
-        if is_anybody_special() { (self.tell)(Some(task)).slow_step } else { None }
+        if task != NO_TASK && is_anybody_special() { (self.tell)(Some(task)).slow_step } else { None }
     }
 
     fn helpless(&self) -> Option<Reason> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use unstuck::{Builder, EventLoop, Runtime, StallPolicy, StallReport, task};
 use unstuck_core::guard::{Action, Reason};
 
-use crate::support::{in_child, own_number, text, until_threads_are_gone};
+use crate::support::{in_child, own_number, text, until, until_threads_are_gone};
 
 /// What has not come after this long never will.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -99,6 +99,8 @@ fn one_task_can_have_a_time_of_its_own() {
         let report = hasty.spawn_local(wait).await.unwrap();
         assert_eq!(report.name.as_deref(), Some("hasty"));
         assert!(report.lasted >= Duration::from_millis(2));
+        // This future is no task, and goes by the loop's rule.
+        until("it is reported", || event_loop.statistics().stalls > 1);
     });
 }
 
