@@ -132,8 +132,8 @@ impl Registry {
 
     #[inline]
     fn shard(&self, id: u64) -> &Mutex<Shard> {
-        // The mask keeps the index below the length, a power of two.
-        &self.shards[((id - 1) / ID_BLOCK) as usize & (self.shards.len() - 1)]
+        // The mask keeps the index below the length, a power of two. 0 is no task's: who asks for it finds nothing.
+        &self.shards[(id.wrapping_sub(1) / ID_BLOCK) as usize & (self.shards.len() - 1)]
     }
 
     /// Takes a new task in, together with the reference made for the registry; false if the home has closed.
