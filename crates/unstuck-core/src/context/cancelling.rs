@@ -24,8 +24,12 @@ thread_local! {
 pub(crate) fn throw(cancelled: Cancelled) {
     let somebody = CONTEXT.with(|context| context.task.get().is_some() || context.main.get().is_some());
     assert!(somebody, "Cancelled::resume() was awaited outside of unstuck: no task here can be cancelled");
-    let before = CANCELLED.with(|slot| slot.replace(Some(cancelled)));
-    drop(before);
+    let before = CANCELLED.with(RefCell::take);
+    let thrown = match before {
+        Some(before) => before.and(cancelled),
+        None => cancelled,
+    };
+    CANCELLED.set(Some(thrown));
     note(THROWN, true);
 }
 
@@ -45,7 +49,14 @@ pub(crate) fn withdraw(flight: &Arc<Flight>) -> Option<Cancelled> {
         slot.borrow().as_ref().is_some_and(|cancelled| cancelled.is_part_of(flight))
     };
     // At the end of a thread the thread-local may be gone before a future that is kept in another one.
-    if CANCELLED.try_with(is_it).unwrap_or(false) { thrown() } else { None }
+    if !CANCELLED.try_with(is_it).unwrap_or(false) {
+        return None;
+    }
+    let (part, others) = thrown()?.split();
+    if let Some(others) = others {
+        throw(others);
+    }
+    Some(part)
 }
 
 /// Puts aside what was thrown before a frame's poll.

@@ -295,14 +295,14 @@ const LOOM: &[Mutant] = &[
     },
     Mutant {
         without: "the wake of a main future by a request",
-        file: "task/frames/owner.rs",
+        file: "task/frames/main.rs",
         text: "let waker = state.waker.take();\n        // Under",
         by: "let waker = None::<Waker>;\n        // Under",
         model: "task::frames::models::a_main_future_that_sleeps_or_is_being_polled_hears_a_request",
     },
     Mutant {
         without: "a request's place under the lock of a main future's end",
-        file: "task/frames/owner.rs",
+        file: "task/frames/main.rs",
         text: "        state.requested = true;\n        drop(state);",
         by: "        drop(state);\n        self.state.lock().requested = true;",
         model: "task::frames::models::a_main_future_that_sleeps_or_is_being_polled_hears_a_request",

@@ -128,11 +128,13 @@ where
     }
 }
 
-/// Of several cancellations one goes on: the last, but a request from outside before that of a timeout around us.
+/// Several cancellations go on as one: the last, but a request from outside before that of a timeout around us.
 fn keep(kept: &mut Option<Cancelled>, new: Cancelled) {
-    if kept.as_ref().is_none_or(|old| old.origin() != 0) {
-        *kept = Some(new);
-    }
+    *kept = Some(match kept.take() {
+        Some(old) if old.origin() == 0 => old.and(new),
+        Some(old) => new.and(old),
+        None => new,
+    });
 }
 
 /// Where the tasks of a [`task_group`] are spawned. Clones are the same group.

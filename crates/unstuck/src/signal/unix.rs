@@ -39,6 +39,8 @@ pub(super) fn install() -> io::Result<()> {
         return Ok(());
     }
     let (reader, writer) = UnixStream::pair()?;
+    // Who knocks holds the desk's lock, and the thread needs that to go on reading.
+    writer.set_nonblocking(true)?;
     let by_default = Arc::new(AtomicBool::new(true));
     let at_once = Arc::new(AtomicBool::new(false));
     // They run in this order.
@@ -85,7 +87,7 @@ pub(super) fn end_at_once(yes: bool) {
     }
 }
 
-/// Makes the thread look around.
+/// Makes the thread look around. If there is no room for another knock, there are some that it has not heard yet.
 pub(super) fn knock() {
     if let Some(installed) = INSTALLED.get() {
         let _ = (&installed.writer).write_all(&[KNOCK]);

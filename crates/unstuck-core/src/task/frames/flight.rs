@@ -74,6 +74,8 @@ impl fmt::Debug for Reason {
 pub struct Cancelled {
     /// None once it is settled.
     flight: Option<Arc<Flight>>,
+    /// Parts of other flights that this one has met: they are settled with it.
+    others: Vec<Cancelled>,
 }
 
 /// What all parts of one cancellation share.
@@ -119,7 +121,7 @@ impl Flight {
     /// One more part.
     pub(super) fn part(self: &Arc<Self>) -> Cancelled {
         self.parts.lock().open += 1;
-        Cancelled { flight: Some(self.clone()) }
+        Cancelled { flight: Some(self.clone()), others: Vec::new() }
     }
 
     /// True while somebody deals with it.
@@ -225,6 +227,22 @@ impl Cancelled {
         Resume { stage: Stage::Open(self), output: PhantomData }
     }
 
+    /// Two that have met go on as one: as the request from outside, if the other is that, else as this one. Neither is settled
+    /// before the other, so that their siblings wait for both.
+    #[doc(hidden)]
+    pub fn and(self, other: Self) -> Self {
+        let swap = self.origin() != REQUEST && other.origin() == REQUEST;
+        let (mut one, other) = if swap { (other, self) } else { (self, other) };
+        one.others.push(other);
+        one
+    }
+
+    /// Apart from what it has met.
+    pub(crate) fn split(mut self) -> (Self, Option<Self>) {
+        let others = std::mem::take(&mut self.others);
+        (self, others.into_iter().reduce(Self::and))
+    }
+
     pub(crate) fn is_part_of(&self, flight: &Arc<Flight>) -> bool {
         Arc::ptr_eq(self.flight(), flight)
     }
@@ -322,6 +340,8 @@ pub(super) struct Waiting {
     flight: Arc<Flight>,
     number: u64,
     looks: u8,
+    /// It waits for these flights, too.
+    others: Vec<Waiting>,
 }
 
 /// How many polls of the task somebody gets who has been told of a cancellation and does nothing about it; and how often a
@@ -332,6 +352,8 @@ pub(super) const LOOKS: u8 = 32;
 impl Waiting {
     /// Begins to wait, at this depth of frames.
     pub(super) fn begin(mut cancelled: Cancelled, depth: usize, cx: &Context<'_>) -> Option<Self> {
+        let met = std::mem::take(&mut cancelled.others).into_iter();
+        let met = met.filter_map(|other| Self::begin(other, depth, cx)).collect();
         let flight = cancelled.flight.take()?;
         let waker = cx.waker().clone();
         let mut parts = flight.parts.lock();
@@ -342,11 +364,24 @@ impl Waiting {
         parts.throws.push(Throw { number, depth, waker: Some(waker) });
         drop(parts);
         call(others);
-        Some(Self { flight, number, looks: 0 })
+        Some(Self { flight, number, looks: 0, others: met })
+    }
+
+    /// Waits for the flight of this one as well; see [`Cancelled::and`].
+    pub(super) fn meet(&mut self, other: Cancelled, depth: usize, cx: &Context<'_>) {
+        let Some(mut other) = Self::begin(other, depth, cx) else { return };
+        if self.flight.origin != REQUEST && other.flight.origin == REQUEST {
+            std::mem::swap(&mut self.flight, &mut other.flight);
+            std::mem::swap(&mut self.number, &mut other.number);
+        }
+        self.others.push(other);
     }
 
     /// True if the others are settled; else the task is woken when they are. `frames`: where they are.
     pub(super) fn is_over(&mut self, frames: &Frames, cx: &Context<'_>) -> bool {
+        if !self.others.iter_mut().all(|other| other.is_over(frames, cx)) {
+            return false;
+        }
         let mut waker = Some(cx.waker().clone());
         let mut parts = self.flight.parts.lock();
         let over = parts.may_land(self.number);
@@ -380,7 +415,9 @@ impl Waiting {
 
     /// One more part: what goes on when the wait is over. It keeps the flight open when this is dropped.
     pub(super) fn another(&self) -> Cancelled {
-        self.flight.part()
+        let mut part = self.flight.part();
+        part.others.extend(self.others.iter().map(Self::another));
+        part
     }
 }
 

@@ -15,21 +15,18 @@ use super::flight::{Cancelled, Waiting};
 use super::owner::Rest;
 use super::tree::Key;
 
-/// A throw that was taken and has not landed, where one may be.
+/// A throw that was taken and has not landed, where one may be: it waits for its own flight, and for others.
 #[derive(Default)]
-pub(super) struct Held {
-    /// What it waits for, its own flight first.
-    waits: Vec<Waiting>,
-}
+pub(super) struct Held(Option<Waiting>);
 
 impl Held {
     pub(super) const fn new() -> Self {
-        Self { waits: Vec::new() }
+        Self(None)
     }
 
     /// True if one is.
     pub(super) fn is_some(&self) -> bool {
-        !self.waits.is_empty()
+        self.0.is_some()
     }
 
     /// After a poll of what is inside `scope`, which returned pending, and in which this was `thrown`: the cancellation, if
@@ -42,12 +39,16 @@ impl Held {
         cx: &Context<'_>,
     ) -> Option<Cancelled> {
         let frames = owner.frames();
-        let cancelled = match thrown {
-            Some(cancelled) if self.waits.is_empty() => cancelled,
-            more => {
-                drop(more); // all of them end in one cancellation of what is inside
-                let over = self.waits.iter_mut().all(|wait| wait.is_over(frames, cx));
-                self.waits.first().filter(|_| over)?.another()
+        let cancelled = match (&mut self.0, thrown) {
+            (None, thrown) => thrown?,
+            (Some(waiting), more) => {
+                if let Some(more) = more {
+                    waiting.meet(more, frames.depth_of(scope), cx);
+                }
+                if !waiting.is_over(frames, cx) {
+                    return None;
+                }
+                waiting.another()
             }
         };
         // All who were told have answered. Is there anybody new?
@@ -56,7 +57,7 @@ impl Held {
         }
         let rest = frames.tell_rest(owner.as_task(), scope, cancelled.flight());
         if !(hidden || rest.told) && rest.flights.is_empty() {
-            self.waits.clear();
+            self.0 = None;
             return Some(cancelled);
         }
         self.wait(cancelled, &rest, frames.depth_of(scope), cx)
@@ -70,17 +71,23 @@ impl Held {
         depth: usize,
         cx: &Context<'_>,
     ) -> Option<Cancelled> {
-        if let Some(first) = self.waits.first_mut() {
-            if !first.looks_again(cx) {
-                self.waits.clear();
-                return Some(cancelled);
+        match &mut self.0 {
+            Some(waiting) => {
+                if !waiting.looks_again(cx) {
+                    self.0 = None;
+                    return Some(cancelled);
+                }
+                drop(cancelled); // one more part of what waits
             }
-        } else {
-            self.waits.push(Waiting::begin(cancelled, depth, cx)?);
-            cx.waker().wake_by_ref(); // what hides comes to light in the next poll
+            None => {
+                self.0 = Waiting::begin(cancelled, depth, cx);
+                cx.waker().wake_by_ref(); // what hides comes to light in the next poll
+            }
         }
-        let others = rest.flights.iter().filter_map(|flight| Waiting::begin(flight.part(), depth, cx));
-        self.waits.extend(others);
+        let waiting = self.0.as_mut()?;
+        for flight in &rest.flights {
+            waiting.meet(flight.part(), depth, cx);
+        }
         None
     }
 }

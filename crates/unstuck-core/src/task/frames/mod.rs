@@ -59,6 +59,7 @@
 mod catch;
 mod flight;
 mod held;
+mod main;
 #[cfg(all(test, unstuck_loom))]
 mod models;
 mod owner;
@@ -73,8 +74,9 @@ pub use catch::{CatchCancel, catch_cancel, finally};
 pub(crate) use flight::Flight;
 pub use flight::{Cancelled, Reason, Resume};
 use held::Held;
-pub use owner::Canceller;
-pub(crate) use owner::{Delivery, Frames, Main, MainRef, Owner};
+pub use main::Canceller;
+pub(crate) use main::Main;
+pub(crate) use owner::{Delivery, Frames, MainRef, Owner};
 use tree::{Enter, Key, Kind};
 
 use super::TaskRef;
