@@ -206,7 +206,7 @@ impl State {
     /// After a delivery, when the task is to be polled again: what its last poll has left for that.
     pub(crate) fn leave(&self, left: Left) {
         // As in `pause`: the queue hands it over.
-        self.update(|now| Ok(((now & !(HIDDEN | HELD)) | left.bits(), ())))
+        self.update(|now| Ok(((now & !(HIDDEN | HELD)) | left.bits(), ())));
     }
 
     /// True if joins are pending that are no frames yet. For who is about to poll.
