@@ -237,3 +237,54 @@ async fn a_task_awaited_in_a_cleanup_is_taken_along_by_the_throw_of_a_sibling() 
     assert!(task.await.unwrap_err().is_cancelled());
     assert_eq!(said(&log), ["awaited in the cleanup"], "it has ended, and was not left behind");
 }
+
+#[unstuck::test(flavor = "single", paused)]
+async fn tasks_that_await_each_other_in_a_circle_have_their_cleanup_when_one_or_both_are_cancelled() {
+    type Slot = Arc<Mutex<Option<Task<()>>>>;
+    for cancelled in 1..=2 {
+        let (log, slots) = (lines(), [Slot::default(), Slot::default()]);
+        for own in 0..2 {
+            let (log, other) = (log.clone(), slots[1 - own].clone());
+            let waits = async move {
+                sleep(SECOND).await;
+                let other = other.lock().unwrap().take().unwrap();
+                _ = other.await;
+            };
+            let task = spawn(finally(waits, async move { log.lock().unwrap().push("cleaned up") }));
+            *slots[own].lock().unwrap() = Some(task);
+        }
+        let tasks = slots.each_ref().map(|slot| slot.lock().unwrap().as_ref().unwrap().watch());
+        sleep(2 * SECOND).await;
+        for task in &tasks[..cancelled] {
+            task.cancel();
+        }
+        sleep(SECOND).await;
+        assert!(tasks.iter().all(|task| task.is_cancelled()), "{cancelled}");
+        assert_eq!(said(&log).len(), 2, "{cancelled}");
+    }
+}
+
+#[unstuck::test(flavor = "single", paused)]
+async fn a_join_that_was_left_unfinished_takes_no_cleanup_around_it_along() {
+    let log = lines();
+    let own = log.clone();
+    let task = spawn(finally(
+        async {
+            _ = catch_cancel(pending::<()>()).await; // from now on joins do not hide
+            let mut left = Box::pin(spawn(yield_now()));
+            poll_fn(|cx| {
+                assert!(left.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            pending::<()>().await; // the task has ended, and nobody polls `left`
+        },
+        async move { own.lock().unwrap().push("cleaned up") },
+    ));
+    sleep(SECOND).await;
+    task.cancel();
+    sleep(SECOND).await;
+    task.cancel();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert_eq!(said(&log), ["cleaned up"]);
+}

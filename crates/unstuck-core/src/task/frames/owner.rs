@@ -79,16 +79,26 @@ impl Frames {
         (origin, reason): (u64, Option<&Reason>),
         polled: bool,
     ) -> Delivery {
-        let Some(landing) = self.look(|tree| tree.land(scope, origin, reason, polled)) else {
-            return Delivery::Nowhere;
-        };
-        self.expose(); // from now on a throw must know what it would drop
-        self.follow(whose, landing, reason)
+        loop {
+            let Some(landing) = self.look(|tree| tree.land(scope, origin, reason, polled)) else {
+                return Delivery::Nowhere;
+            };
+            self.expose(); // from now on a throw must know what it would drop
+            match self.follow(whose, landing, reason) {
+                (Delivery::Nowhere, true) => {} // once more: there may be a frame around what was cut
+                (delivery, _) => return delivery,
+            }
+        }
     }
 
-    /// What follows from a landing: frames are woken, and the tasks of joins cancelled.
-    fn follow(&self, whose: Option<NonNull<Header>>, landing: Landing, reason: Option<&Reason>) -> Delivery {
-        let (mut landed, mut late) = (landing.in_frame, landing.late);
+    /// What follows from a landing: frames are woken, and the tasks of joins cancelled. True if a join was cut.
+    fn follow(
+        &self,
+        whose: Option<NonNull<Header>>,
+        landing: Landing,
+        reason: Option<&Reason>,
+    ) -> (Delivery, bool) {
+        let (mut landed, mut late, mut cut) = (landing.in_frame, landing.late, false);
         for waker in landing.wakers {
             contain("a waker", || waker.wake());
         }
@@ -96,7 +106,8 @@ impl Frames {
             let unwinds = first && task.is_unwinding();
             // Tasks that await each other in a circle cannot wait for each other's end.
             if unwinds && whose.is_some_and(|whose| waits_for(&task, whose)) {
-                drop(self.look(|tree| tree.miss(key, made)));
+                drop(self.look(|tree| tree.cut(key, made)));
+                cut = true;
                 continue;
             }
             // One that deals with a cancellation already would be interrupted by our telling it again.
@@ -107,11 +118,12 @@ impl Frames {
                 drop(self.look(|tree| tree.miss(key, made)));
             }
         }
-        match (landed, late) {
+        let delivery = match (landed, late) {
             (true, _) => Delivery::Landed,
             (false, true) => Delivery::Later,
             (false, false) => Delivery::Nowhere,
-        }
+        };
+        (delivery, cut)
     }
 
     /// Requests that landed, less those taken back.
@@ -254,7 +266,7 @@ pub(super) fn depth() -> usize {
 #[must_use]
 #[derive(Default)]
 pub(super) struct Rest {
-    /// Frames that have just been told: the flight waits for them.
+    /// Frames that have just been told, and for which the flight waits; or that are to be told next.
     pub(super) told: bool,
     /// What others are dealing with already.
     pub(super) flights: Vec<Arc<Flight>>,
@@ -267,7 +279,8 @@ impl Frames {
             return Rest::default();
         };
         self.expose();
-        Rest { told: self.follow(whose, landing, flight.cause().1) == Delivery::Landed, flights }
+        let (delivery, cut) = self.follow(whose, landing, flight.cause().1);
+        Rest { told: delivery == Delivery::Landed || cut, flights }
     }
 
     /// How many frames lie around what is inside `scope`.

@@ -46,6 +46,14 @@ struct Node {
     kind: Kind,
     /// What landed here and has not been seen yet; in a join, what is waiting for the end of the inner task.
     hit: Option<Cancelled>,
+    /// A join that can take no part any more: nothing lands here, but around it.
+    cut: bool,
+}
+
+impl Node {
+    fn is_innermost(&self) -> bool {
+        self.children == 0 && !self.cut
+    }
 }
 
 pub(super) enum Kind {
@@ -90,7 +98,7 @@ impl Tree {
     pub(super) fn insert(&mut self, kind: Kind, since: u64) -> Key {
         let parent = self.current;
         self.made += 1;
-        let node = Node { made: self.made, parent, children: 0, kind, hit: None };
+        let node = Node { made: self.made, parent, children: 0, kind, hit: None, cut: false };
         let key = match self.free.pop() {
             Some(key) => key,
             None => {
@@ -112,7 +120,7 @@ impl Tree {
         for node in self.nodes.iter_mut().flatten() {
             if node.parent == parent && node.made > since {
                 node.parent = key;
-                children += 1;
+                children += u32::from(!node.cut);
             }
         }
         children
@@ -133,7 +141,7 @@ impl Tree {
             }
         }
         if let Some(parent) = self.node(node.parent) {
-            parent.children = parent.children - 1 + node.children;
+            parent.children = parent.children + node.children - u32::from(!node.cut);
         }
         if self.current == key {
             self.current = node.parent;
@@ -195,11 +203,14 @@ impl Tree {
         if self.doomed && origin == REQUEST {
             return landing;
         }
+        if polled {
+            self.cut_left_joins();
+        }
         let mut flight = None;
         for at in 0..self.nodes.len() {
             let key = at as Key + 1;
             let inside = scope == ROOT || (key != scope && self.is_inside(key, scope));
-            let Some(node) = self.nodes[at].as_mut().filter(|node| inside && node.children == 0) else {
+            let Some(node) = self.nodes[at].as_mut().filter(|node| inside && node.is_innermost()) else {
                 continue;
             };
             let first = node.hit.is_none();
@@ -236,7 +247,7 @@ impl Tree {
         for at in 0..self.nodes.len() {
             let key = at as Key + 1;
             let inside = key != scope && self.is_inside(key, scope);
-            let Some(node) = self.nodes[at].as_mut().filter(|node| inside && node.children == 0) else {
+            let Some(node) = self.nodes[at].as_mut().filter(|node| inside && node.is_innermost()) else {
                 continue;
             };
             if let Some(hit) = &node.hit {
@@ -275,6 +286,32 @@ impl Tree {
     fn note(&mut self, flight: &Arc<Flight>) {
         self.flights.retain(|flight| flight.strong_count() > 0);
         self.flights.push(Arc::downgrade(flight));
+    }
+
+    /// Joins whose tasks have ended, and that the poll has passed by although it was made for them: nobody polls them.
+    fn cut_left_joins(&mut self) {
+        for at in 0..self.nodes.len() {
+            let left = |node: &&Node| match &node.kind {
+                Kind::Join { task, late } => *late && node.hit.is_none() && task.is_done(),
+                Kind::Frame(_) => false,
+            };
+            if let Some(made) = self.nodes[at].as_ref().filter(left).map(|node| node.made) {
+                let none = self.cut(at as Key + 1, made);
+                debug_assert!(none.is_none());
+            }
+        }
+    }
+
+    /// From now on nothing lands in this join, but in what is around it. Gives what has landed, to be dropped with nothing
+    /// locked.
+    pub(super) fn cut(&mut self, key: Key, made: u64) -> Option<Cancelled> {
+        let node = self.node(key).filter(|node| node.made == made && !node.cut)?;
+        node.cut = true;
+        let (hit, parent) = (node.hit.take(), node.parent);
+        if let Some(parent) = self.node(parent) {
+            parent.children -= 1;
+        }
+        hit
     }
 
     /// A join turned out to be finished: the request did not land there. Gives the part back, to be dropped with
