@@ -6,10 +6,12 @@ use std::panic;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Once};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use crate::sync::{Condvar, Mutex};
 
-/// Runs `f` in every interleaving with at most two preemptions (or `LOOM_MAX_PREEMPTIONS`).
+/// Runs `f` in every interleaving with at most two preemptions (or `LOOM_MAX_PREEMPTIONS`), or in as many as fit into a
+/// minute (or `LOOM_MAX_DURATION`, in milliseconds).
 ///
 /// Any panic ends the process at once. Otherwise the runtime under test might do its duty and contain the very panic
 /// by which loom reports what it found.
@@ -23,6 +25,7 @@ pub(crate) fn model(f: impl Fn() + Send + Sync + 'static) {
     });
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound.get_or_insert(2);
+    builder.max_duration.get_or_insert(Duration::from_secs(60));
     builder.max_branches = 20_000;
     builder.check(f);
 }

@@ -206,7 +206,9 @@ impl Phase {
     fn answer(&self, cancelled: Option<Cancelled>) -> Option<Cancelled> {
         match (self, cancelled) {
             (Phase::Ending { origin, .. }, Some(other)) if other.origin() != *origin => Some(other),
-            (Phase::Ending { .. }, _) => scope::over_around().map(scope::cancelled_by),
+            (Phase::Ending { .. }, _) => {
+                scope::over_around().map(|around| scope::cancelled_by(around, Some(reason().clone())))
+            }
             (_, other) => other,
         }
     }

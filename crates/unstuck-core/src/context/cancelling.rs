@@ -29,7 +29,7 @@ pub(crate) fn throw(cancelled: Cancelled) {
         Some(before) => before.and(cancelled),
         None => cancelled,
     };
-    CANCELLED.set(Some(thrown));
+    CANCELLED.with(|slot| slot.replace(Some(thrown)));
     note(THROWN, true);
 }
 

@@ -1,13 +1,18 @@
 //! Which task holds which lock, listed while notes are taken.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::context;
-use crate::sync::Mutex;
 use crate::task::TaskId;
 
 /// By the lock's number. One list for the process: locks join runtimes.
+/// std's mutex: not a protocol, and a model cannot have its own in a static.
 static HOLDERS: Mutex<BTreeMap<usize, TaskId>> = Mutex::new(BTreeMap::new());
+
+fn holders() -> MutexGuard<'static, BTreeMap<usize, TaskId>> {
+    HOLDERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The task that is being polled has taken this lock.
 #[inline]
@@ -21,18 +26,18 @@ pub fn holds(lock: usize) {
 #[inline]
 pub fn holds_no_more(lock: usize) {
     if super::is_on() {
-        HOLDERS.lock().remove(&lock);
+        holders().remove(&lock);
     }
 }
 
 #[cold]
 fn list(lock: usize) {
     match context::current_task() {
-        Some(task) => HOLDERS.lock().insert(lock, task.id()),
-        None => HOLDERS.lock().remove(&lock), // somebody who is no task
+        Some(task) => holders().insert(lock, task.id()),
+        None => holders().remove(&lock), // somebody who is no task
     };
 }
 
 pub(super) fn holder(lock: usize) -> Option<TaskId> {
-    HOLDERS.lock().get(&lock).copied()
+    holders().get(&lock).copied()
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex as Unseen};
 use std::task::{Context, Poll, Waker};
 
 use super::registry::Registry;
-use super::state::{Pause, State, Wake};
+use super::state::{Left, Pause, State, Wake};
 use super::{Home, Runnable, Spawn, Task, header, numbers};
 use crate::models::{Bell, block_on, model, poll};
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -230,7 +230,7 @@ fn what_each_of_several_wakers_wrote_is_seen_by_a_poll() {
         loop {
             let _ = state.start();
             seen = written.iter().map(|written| written.load(Ordering::Relaxed)).sum::<usize>();
-            if seen == 2 || state.pause(false) == Pause::Parked {
+            if seen == 2 || state.pause(false, Left::default()) == Pause::Parked {
                 break;
             }
         }

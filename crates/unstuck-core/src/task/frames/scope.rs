@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::flight::{Cancelled, REQUEST};
+use super::flight::{Cancelled, REQUEST, Reason};
 use crate::context;
 use crate::sync::thread_local;
 
@@ -41,8 +41,8 @@ pub fn over_around() -> Option<u64> {
 }
 
 /// A cancellation that the scope with this origin asks for.
-pub fn cancelled_by(origin: u64) -> Cancelled {
-    Cancelled::new(origin, None)
+pub fn cancelled_by(origin: u64, reason: Option<Reason>) -> Cancelled {
+    Cancelled::new(origin, reason)
 }
 
 /// A scope has caught a cancellation, and has a value that matters more. A request from outside is made once more, and
