@@ -3,9 +3,9 @@
 //! A sleep does not own its runtime. It keeps a [`Home`]: the runtime's number and its shard's. On a thread that is in
 //! that runtime (nearly always) the number is compared with the thread's own and the shard is at hand; from elsewhere it
 //! is looked up in a list of all runtimes. A shared pointer in each sleep would cost two counter updates, 16 ns on top
-//! of the 65 that creating, arming and cancelling take, on a line that all threads would share.
+//! of the 70 that creating, arming and cancelling take, on a line that all threads would share.
 //!
-//! What those 65 ns are, on a virtual machine with two cores: 17 for the clock, 23 for locking twice (four atomic
+//! What those 70 ns are, on a virtual machine with two cores: 17 for the clock, 23 for locking twice (four atomic
 //! read-modify-writes), the rest for some 450 instructions. To get below that the lock has to go. Two ways were thought
 //! through and dropped. *A wheel that only its worker touches* needs no lock, but when that worker is stuck nobody can fire its
 //! timers, and firing them is the promise. *A lock biased to its worker* (plain stores for the owner, `membarrier` for
