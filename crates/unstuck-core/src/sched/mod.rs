@@ -7,6 +7,7 @@ pub(crate) mod idle;
 mod park;
 mod queue;
 mod seats;
+mod turns;
 mod worker;
 
 #[cfg(all(test, unstuck_loom))]

@@ -1,7 +1,7 @@
 //! What a worker does all day: run tasks, look for more, sleep.
 //!
 //! ```text
-//! loop {  the slot → the own queue → (every 61st time: the injector first, and the driver)
+//! loop {  the slot → the own queue → (now and then: the injector first, and the driver)
 //!         nothing there?  search: the injector, the others' queues, at last an aged slot
 //!         nothing there?  sleep in the driver or on the thread }
 //! ```
@@ -15,16 +15,12 @@ use crossbeam_utils::CachePadded;
 use super::ages::{Ages, FIRST_LOOK};
 use super::idle::Sleep;
 use super::queue::{Injector, Local};
+use super::turns::Turns;
 use super::{Pulse, Remote, Shared};
 use crate::context;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Instant, hint, patience};
 use crate::task::Runnable;
-
-/// Every so many polls a worker looks at the injector and the driver before its own queue, so that tasks from outside
-/// and timers are not starved by tasks that keep waking each other. Prime, so that it does not beat with the user's
-/// own periods (the number is Go's and tokio's).
-const FAIRNESS: u32 = 61;
 
 /// So many tasks from outside a fairness turn takes at least, however long the own queue is.
 const OUTSIDERS: usize = 16;
@@ -69,7 +65,8 @@ pub(crate) struct Worker {
     /// What others see of it: found at `index`, but asked for several times a poll.
     remote: Arc<CachePadded<Remote>>,
     local: Local,
-    tick: Cell<u32>,
+    /// When it looks outside next.
+    turns: Turns,
     turn: Cell<u32>,
     streak: Cell<u32>,
     random: Cell<u32>,
@@ -88,7 +85,7 @@ impl Worker {
             shared,
             index,
             local,
-            tick: Cell::new(0),
+            turns: Turns::new(),
             turn: Cell::new(0),
             streak: Cell::new(0),
             random: Cell::new(index as u32 * 2 + 1),
@@ -263,10 +260,7 @@ impl Worker {
     /// The next task of this worker's own.
     #[inline]
     fn next(&self) -> Option<Runnable> {
-        let tick = self.tick.get() + 1;
-        self.tick.set(tick);
-        if tick >= FAIRNESS {
-            self.tick.set(0);
+        if self.turns.is_due() {
             if let Some(task) = self.look_outside() {
                 return Some(task);
             }
@@ -285,6 +279,7 @@ impl Worker {
     /// The fairness turn: delivers timers that are due, and takes from the injector.
     #[cold]
     fn look_outside(&self) -> Option<Runnable> {
+        self.turns.begin();
         self.shared.driver.poll();
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
@@ -356,6 +351,7 @@ impl Worker {
                 if !self.shared.is_drained() && !self.remote().duty.is_lost() {
                     self.count(&self.pulse().parks);
                     self.remote().parker.park(&self.shared.driver, last && self.shared.nobody_outside());
+                    self.turns.forget();
                 }
                 self.shared.idle.wake_up(self.index)
             }

@@ -1,0 +1,84 @@
+//! When a busy worker looks outside, at the injector and the driver.
+//!
+//! It must, or tasks from outside and timers would be starved by tasks that keep waking each other. How often? Polls can
+//! be counted for nothing, but they take 20 ns or a millisecond, and 61 of the latter are a stall. A clock knows, but
+//! asking it costs as much as a short poll. So polls are counted, and the clock is asked once a turn how many of them fit
+//! into a millisecond. (tokio tunes its interval by the mean time of a poll, for the same reason.)
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::sync::Instant;
+
+/// So many polls there are between two turns at the most. Prime, so that it does not beat with the user's own periods (the
+/// number is Go's and tokio's).
+const MOST: u32 = 61;
+
+/// So long they should take together.
+const TURN: Duration = Duration::from_millis(1);
+
+/// One worker's turns.
+pub(super) struct Turns {
+    /// Polls since the last one.
+    polls: Cell<u32>,
+    /// Polls until the next one.
+    every: Cell<u32>,
+    /// When the last one was, if the worker has not slept since.
+    last: Cell<Option<Instant>>,
+}
+
+impl Turns {
+    pub(super) fn new() -> Self {
+        Self { polls: Cell::new(0), every: Cell::new(MOST), last: Cell::new(None) }
+    }
+
+    /// Counts a poll. True if it is time for a turn before it.
+    #[inline]
+    pub(super) fn is_due(&self) -> bool {
+        let polls = self.polls.get() + 1;
+        let due = polls >= self.every.get();
+        self.polls.set(if due { 0 } else { polls });
+        due
+    }
+
+    /// A turn begins.
+    pub(super) fn begin(&self) {
+        if let Some(last) = self.last.replace(Some(Instant::now())) {
+            self.every.set(fitting(self.every.get(), last.elapsed()));
+        }
+    }
+
+    /// The worker has slept: how long ago the last turn was says nothing about its polls.
+    pub(super) fn forget(&self) {
+        self.last.set(None);
+    }
+}
+
+/// How many polls fit into a turn, if so many took so long.
+fn fitting(polls: u32, took: Duration) -> u32 {
+    let fit = TURN.as_nanos() * u128::from(polls) / took.as_nanos().max(1);
+    u32::try_from(fit).unwrap_or(MOST).clamp(1, MOST)
+}
+
+#[cfg(all(test, not(any(unstuck_loom, unstuck_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_come_every_millisecond_or_every_61_polls_whichever_is_sooner() {
+        assert_eq!(fitting(61, Duration::from_nanos(61 * 20)), 61);
+        assert_eq!(fitting(61, 61 * Duration::from_micros(200)), 5);
+        assert_eq!(fitting(5, 5 * Duration::from_micros(100)), 10);
+        assert_eq!(fitting(5, Duration::from_nanos(100)), 61, "short polls again");
+        assert_eq!(fitting(1, Duration::from_secs(5)), 1, "never none");
+        assert_eq!(fitting(61, Duration::ZERO), 61);
+    }
+
+    #[test]
+    fn a_turn_is_due_after_so_many_polls() {
+        let turns = Turns::new();
+        turns.every.set(3);
+        let due: Vec<_> = (0..6).map(|_| turns.is_due()).collect();
+        assert_eq!(due, [false, false, true, false, false, true]);
+    }
+}
