@@ -282,8 +282,8 @@ const LOOM: &[Mutant] = &[
     Mutant {
         without: "the note of hidden joins from one poll to the next",
         file: "task/state.rs",
-        text: "let next = (now & !(RUNNING | HIDDEN | HELD)) | left.bits();",
-        by: "let next = now & !(RUNNING | HIDDEN | HELD);",
+        text: "let next = (now & !(HIDDEN | HELD)) | left.bits();",
+        by: "let next = (now & !(HIDDEN | HELD)) | (left.bits() & HELD);",
         model: "task::frames::models::who_is_cancelled_while_the_task_it_awaits_ends_has_its_value_or_has_taken_it_along",
     },
     Mutant {
@@ -298,13 +298,6 @@ const LOOM: &[Mutant] = &[
         file: "task/frames/main.rs",
         text: "let waker = state.waker.take();\n        // Under",
         by: "let waker = None::<Waker>;\n        // Under",
-        model: "task::frames::models::a_main_future_that_sleeps_or_is_being_polled_hears_a_request",
-    },
-    Mutant {
-        without: "a request's place under the lock of a main future's end",
-        file: "task/frames/main.rs",
-        text: "        state.requested = true;\n        drop(state);",
-        by: "        drop(state);\n        self.state.lock().requested = true;",
         model: "task::frames::models::a_main_future_that_sleeps_or_is_being_polled_hears_a_request",
     },
 ];
