@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use unstuck::{Task, catch_cancel, finally, sleep, spawn, timeout, yield_now};
+use unstuck::{Task, TaskRef, catch_cancel, finally, sleep, spawn, timeout, yield_now};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -259,7 +259,7 @@ async fn tasks_that_await_each_other_in_a_circle_have_their_cleanup_when_one_or_
             task.cancel();
         }
         sleep(SECOND).await;
-        assert!(tasks.iter().all(|task| task.is_cancelled()), "{cancelled}");
+        assert!(tasks.iter().all(TaskRef::is_cancelled), "{cancelled}");
         assert_eq!(said(&log).len(), 2, "{cancelled}");
     }
 }
