@@ -27,6 +27,10 @@ type Hook = Arc<dyn Fn() + Send + Sync>;
 /// faster can do with less.
 const SPIN: Duration = Duration::from_micros(100);
 
+/// No more threads at a time than this, or than there are CPUs, are started by those who submit. One would do; two are
+/// sooner where the first one has to wait for a CPU.
+const STARTERS: usize = 4;
+
 /// What happens to a job that finds a bounded queue full: see [`Builder::queue`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -215,6 +219,8 @@ impl Builder {
             max_threads: self.max_threads,
             reserved: self.reserved,
             max_lent: self.max_lent,
+            // Where the queue has a bound, a job without a thread of its own might seem to be one too many.
+            starters: if self.queue.is_some() { usize::MAX } else { num_cpus::get().min(STARTERS) },
             bound,
             high_water: if self.queue.is_some() { usize::MAX } else { self.high_water },
             keep_alive: self.keep_alive,

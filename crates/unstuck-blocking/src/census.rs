@@ -152,7 +152,8 @@ impl Census {
         self.desks().iter().find_map(|desk| desk.waiting())
     }
 
-    fn desks(&self) -> Vec<Arc<Desk>> {
+    /// Of all threads.
+    pub(crate) fn desks(&self) -> Vec<Arc<Desk>> {
         self.inner.lock().threads.values().filter_map(|entry| entry.desk.clone()).collect()
     }
 

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use unstuck_core::job::{Host, QueuedJob, RunningJob};
+use unstuck_core::job::{Host, QueuedJob, RunningJob, say};
 use unstuck_core::sync::Mutex;
 
 use crate::lanes::Lane;
@@ -55,12 +55,24 @@ impl Desk {
         self.work.lock().as_ref().filter(|work| work.absent).map(|work| work.job.clone())
     }
 
-    /// Marks the job as absent, or as back; gives the room that changes hands, if it does.
-    fn set_absent(&self, absent: bool) -> Option<(RunningJob, Room)> {
-        let mut work = self.work.lock();
-        let work = work.as_mut().filter(|work| work.absent != absent)?;
-        work.absent = absent;
-        Some((work.job.clone(), work.room.clone()))
+    /// The job, if it runs and counts against this limit.
+    fn running_in(&self, limiter: &Limiter) -> Option<RunningJob> {
+        let work = self.work.lock();
+        let counts =
+            |work: &&Work| !work.absent && work.room.limiter.as_ref().is_some_and(|it| it.is(limiter));
+        work.as_ref().filter(counts).map(|work| work.job.clone())
+    }
+
+    /// The job that is absent, or is not, and its room.
+    fn work(&self, absent: bool) -> Option<(RunningJob, Room)> {
+        let work = self.work.lock();
+        work.as_ref().filter(|work| work.absent == absent).map(|work| (work.job.clone(), work.room.clone()))
+    }
+
+    fn set_absent(&self, absent: bool) {
+        if let Some(work) = &mut *self.work.lock() {
+            work.absent = absent;
+        }
     }
 }
 
@@ -71,42 +83,60 @@ pub(crate) struct Place {
 }
 
 impl Host for Place {
+    /// Leaves the room in the lane, then the limiter's: a wait that is refused has lent no permit.
     fn waits(&self) -> Result<(), String> {
-        let Some((job, Room { lane, limiter })) = self.desk.set_absent(true) else { return Ok(()) };
+        let Some((job, Room { lane, limiter })) = self.desk.work(false) else { return Ok(()) };
+        self.desk.set_absent(true);
+        let name = |entry: &Entry| entry.job.token().to_string();
+        if let Some(lane) = lane {
+            let comes = limiter.as_ref().and_then(|limiter| limiter.first_to_gain(name));
+            match self.shared.roster.waits(lane, comes.is_some(), |first| first.map(name)) {
+                Ok(call) => worker::answer(&self.shared, call),
+                Err(queued) => {
+                    self.desk.set_absent(false);
+                    let (waiter, queued) = (job.token(), queued.or(comes).unwrap_or_default());
+                    let limits = self.shared.limits();
+                    return Err(format!(
+                        "{waiter} must not wait, because {queued} is queued and every thread of its pool would wait \
+                         ({limits}): await in a task instead of blocking here, or allow more threads"
+                    ));
+                }
+            }
+        }
         if let Some(limiter) = &limiter {
             limiter.lend();
         }
-        let Some(lane) = lane else { return Ok(()) };
-        let roster = &self.shared.roster;
-        match roster.waits(lane, |first| first.map(|first| first.job.token().to_string())) {
-            Ok(call) => {
-                worker::answer(&self.shared, call);
-                Ok(())
-            }
-            Err(queued) => {
-                self.desk.set_absent(false);
-                if let Some(limiter) = &limiter {
-                    limiter.take_back();
-                }
-                let (waiter, queued) = (job.token(), queued.unwrap_or_default());
-                let limits = self.shared.limits();
-                Err(format!(
-                    "{waiter} must not wait, because {queued} is queued and every thread of its pool would wait ({limits}): \
-                     await in a task instead of blocking here, or allow more threads"
-                ))
-            }
-        }
+        Ok(())
     }
 
+    /// The other way round: it is absent until it has its permit.
     fn goes_on(&self) {
-        let Some((_, Room { lane, limiter })) = self.desk.set_absent(false) else { return };
+        let Some((job, Room { lane, limiter })) = self.desk.work(true) else { return };
+        if let Some(limiter) = &limiter {
+            limiter.take_back(|| tell(&self.shared, &job, limiter));
+        }
+        self.desk.set_absent(false);
         if let Some(lane) = lane {
             self.shared.roster.goes_on(lane);
         }
-        if let Some(limiter) = &limiter {
-            limiter.take_back();
-        }
     }
+}
+
+/// A job that has waited for another one waits for its permit to come back. Mostly those that have it now will end soon.
+#[cold]
+fn tell(shared: &Shared, job: &RunningJob, limiter: &Limiter) {
+    let inside: Vec<_> = shared.census.desks().iter().filter_map(|desk| desk.running_in(limiter)).collect();
+    say(format_args!(
+        "{} has waited for another job, and goes on when one of these leaves '{}' (limit {}):{}",
+        job.token(),
+        limiter.name(),
+        limiter.statistics().limit,
+        if inside.is_empty() { " jobs of other pools" } else { "" },
+    ));
+    inside.iter().take(10).for_each(|job| say(format_args!("  {job}")));
+    say(format_args!(
+        "  if they want a lock that it holds, none of them goes on: hold no lock across a wait"
+    ));
 }
 
 /// Why a job cannot be taken in when all threads wait already.

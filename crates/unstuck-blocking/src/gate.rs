@@ -6,32 +6,41 @@
 //! one visit, too. So between any two visits either all permits are taken or the line is empty. models.rs runs this
 //! through every interleaving, and shows that it fails when a leaver does not look at the line.
 //!
-//! A permit can be *lent*: its holder waits for something else and needs no room meanwhile. It comes back without
-//! asking, so that there may be more inside than the limit says: at most one more for each that came back, and *nobody new
-//! gets in before that is over*. models/gate.rs shows both.
+//! A permit can be *lent*: its holder waits for something else and needs no room meanwhile. As with the lock of a condition
+//! variable, it is taken back before the holder goes on: **there are never more inside than the limit**, and who comes back
+//! goes before everybody in the line. (Only a limit that shrinks leaves more inside than it says, until they leave.)
 //!
-//! Why does it not wait until there is room? Because that could make a program hang that would not hang without a
-//! limiter. A job may hold a lock of its own while it waits for something; the one that was let in meanwhile wants that
-//! lock; if now the first had to wait until the second leaves, neither would ever go on. Nobody can see such a lock. And
-//! why lend at all? Because a job that waits for one in this line would wait for ever. So a limiter bounds load; where one
-//! more is one too many (four connections, and a fifth is refused), let no job wait for another one inside.
+//! # Why lend, and why wait to get it back?
+//! Because a job that waits for one in this line would wait for ever if it kept its permit. And because a limit that one
+//! more may pass is none: where four connections are allowed, the fifth is refused. Before, a permit came back at once,
+//! whatever the room, since a wait for room can be for ever: the one that was let in meanwhile may want a lock of the
+//! user's that the first one holds across its wait. But that is what a lock held across any wait risks, everybody can see
+//! it in their own code, and nobody who is promised a limit can see the one more. So the limit is exact, and whoever waits
+//! for a second to come back [says so](Gate::come_back), with names.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
-use unstuck_core::sync::Mutex;
+use unstuck_core::sync::{Condvar, Mutex, wait_for};
 
 /// Deliberate faults, to show that the models would notice them.
 pub(crate) const SOUND: u8 = 0;
 pub(crate) const LEAVES_WITHOUT_LOOKING: u8 = 1;
 pub(crate) const COMES_IN_TWO_VISITS: u8 = 2;
+pub(crate) const COMES_BACK_WITHOUT_ASKING: u8 = 3;
+pub(crate) const LEAVES_WITHOUT_A_WORD: u8 = 4;
 
 pub(crate) struct Gate<T, const FAULT: u8 = SOUND> {
     inner: Mutex<Inner<T>>,
+    /// Notified when there may be room for one who comes back.
+    room: Condvar,
 }
 
 struct Inner<T> {
     limit: usize,
     inside: usize,
+    /// Those who have lent their permits, and want to go on.
+    returning: usize,
     line: VecDeque<T>,
     longest: usize,
 }
@@ -41,20 +50,22 @@ struct Inner<T> {
 pub(crate) struct Counts {
     pub(crate) limit: usize,
     pub(crate) inside: usize,
+    pub(crate) returning: usize,
     pub(crate) line: usize,
     pub(crate) longest: usize,
 }
 
 impl<T, const FAULT: u8> Gate<T, FAULT> {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { inner: Mutex::new(Inner { limit, inside: 0, line: VecDeque::new(), longest: 0 }) }
+        let inner = Inner { limit, inside: 0, returning: 0, line: VecDeque::new(), longest: 0 };
+        Self { inner: Mutex::new(inner), room: Condvar::new() }
     }
 
     /// Gives `who` back with a permit, or keeps it until there is one. Before it is kept, `may_stay` is asked; if it
     /// must not, it comes back as an error.
     pub(crate) fn enter(&self, who: T, may_stay: impl FnOnce() -> bool) -> Result<Option<T>, T> {
         let mut inner = self.inner.lock();
-        if inner.inside < inner.limit && inner.line.is_empty() {
+        if inner.has_room() && inner.line.is_empty() {
             inner.inside += 1;
             return Ok(Some(who));
         }
@@ -75,12 +86,42 @@ impl<T, const FAULT: u8> Gate<T, FAULT> {
     pub(crate) fn leave(&self) -> Option<T> {
         let mut inner = self.inner.lock();
         inner.inside -= 1;
+        if inner.returning > 0 && FAULT != LEAVES_WITHOUT_A_WORD {
+            self.room.notify_one();
+        }
         if FAULT == LEAVES_WITHOUT_LOOKING { None } else { inner.next() }
     }
 
-    /// Takes a lent permit back, whatever the room.
-    pub(crate) fn come_back(&self) {
-        self.inner.lock().inside += 1;
+    /// The first of the line would get in if a permit was lent now; with what `describe` says of it.
+    pub(crate) fn first_to_gain<D>(&self, describe: impl FnOnce(&T) -> D) -> Option<D> {
+        let inner = self.inner.lock();
+        let gains = inner.inside + inner.returning <= inner.limit;
+        inner.line.front().filter(|_| gains).map(describe)
+    }
+
+    /// Takes a lent permit back as soon as there is room; blocks this thread until then. Calls `tell`, with the lock free,
+    /// if that takes longer than `silence`.
+    pub(crate) fn come_back(&self, silence: Duration, tell: impl FnOnce()) {
+        let mut inner = self.inner.lock();
+        inner.returning += 1;
+        if inner.is_full() && FAULT != COMES_BACK_WITHOUT_ASKING {
+            let begun = Instant::now();
+            let mut tell = Some(tell);
+            while inner.is_full() {
+                let left = silence.saturating_sub(begun.elapsed());
+                if tell.is_none() {
+                    self.room.wait(&mut inner);
+                } else if left.is_zero() {
+                    drop(inner);
+                    tell.take().into_iter().for_each(|tell| tell());
+                    inner = self.inner.lock();
+                } else {
+                    wait_for(&self.room, &mut inner, left);
+                }
+            }
+        }
+        inner.returning -= 1;
+        inner.inside += 1;
     }
 
     /// Changes the limit. Those that this gives have permits now.
@@ -88,6 +129,9 @@ impl<T, const FAULT: u8> Gate<T, FAULT> {
     pub(crate) fn resize(&self, limit: usize) -> Vec<T> {
         let mut inner = self.inner.lock();
         inner.limit = limit;
+        if inner.returning > 0 {
+            self.room.notify_all();
+        }
         std::iter::from_fn(|| inner.next()).collect()
     }
 
@@ -100,14 +144,24 @@ impl<T, const FAULT: u8> Gate<T, FAULT> {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        let Inner { limit, inside, ref line, longest } = *self.inner.lock();
-        Counts { limit, inside, line: line.len(), longest }
+        let Inner { limit, inside, returning, ref line, longest } = *self.inner.lock();
+        Counts { limit, inside, returning, line: line.len(), longest }
     }
 }
 
 impl<T> Inner<T> {
+    /// There is room for somebody new. Those who come back go first.
+    fn has_room(&self) -> bool {
+        self.inside + self.returning < self.limit
+    }
+
+    /// There is no room for one who comes back.
+    fn is_full(&self) -> bool {
+        self.inside >= self.limit
+    }
+
     fn next(&mut self) -> Option<T> {
-        if self.inside >= self.limit {
+        if !self.has_room() {
             return None;
         }
         let next = self.line.pop_front()?;

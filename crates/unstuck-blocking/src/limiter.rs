@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::gate::{Counts, Gate};
 use crate::pool::{Entry, Shared};
@@ -33,9 +34,12 @@ use crate::worker;
 /// ```
 ///
 /// # When not to use it
-/// As a lock. A job that waits for another job (on a handle of ours) lends its permit meanwhile, so that a full limiter
-/// cannot wait for itself; when it goes on, there may be one more inside than the limit says, and nobody new gets in until
-/// that is over. Among jobs that wait for no others there are never more inside than the limit.
+/// As a lock. It is exact: never do more run than the limit says (but those that run when it [shrinks](Self::resize) go
+/// on). So that a full limiter cannot wait for itself, a job that waits for another job or a task (on a handle of ours)
+/// lends its permit meanwhile and, like a thread that waits on a condition variable, takes it back before it goes on: it
+/// waits for room, and goes before those in line. Two things follow. *What a job holds across such a wait is not limited*:
+/// open the connection after it. And *hold no lock across it* that others in the limiter want: they would wait for each
+/// other. Who waits for a second to come back says so on stderr.
 #[derive(Clone)]
 pub struct Limiter {
     inner: Arc<Inner>,
@@ -63,6 +67,8 @@ pub struct LimiterStatistics {
     pub limit: usize,
     /// Jobs that have a permit: they run, or wait for a thread. Those that wait for other jobs do not count.
     pub running: usize,
+    /// Jobs that have waited for other jobs, and go on when there is room for them.
+    pub returning: usize,
     /// Jobs that wait for a permit (or were cancelled, and not yet found).
     pub queued: usize,
     /// The most that ever waited for one.
@@ -102,8 +108,8 @@ impl Limiter {
     /// The numbers now.
     #[must_use]
     pub fn statistics(&self) -> LimiterStatistics {
-        let Counts { limit, inside, line, longest } = self.inner.gate.counts();
-        LimiterStatistics { limit, running: inside, queued: line, high_water: longest }
+        let Counts { limit, inside, returning, line, longest } = self.inner.gate.counts();
+        LimiterStatistics { limit, running: inside, returning, queued: line, high_water: longest }
     }
 
     /// The job with its permit, if it may go on now; otherwise it is kept. An error gives it back, because its pool
@@ -147,8 +153,19 @@ impl Limiter {
         }
     }
 
-    pub(crate) fn take_back(&self) {
-        self.inner.gate.come_back();
+    /// What `describe` says of the one that [`lend`](Self::lend) would let in.
+    pub(crate) fn first_to_gain<D>(&self, describe: impl FnOnce(&Entry) -> D) -> Option<D> {
+        self.inner.gate.first_to_gain(|held| describe(&held.entry))
+    }
+
+    /// Ends what [`lend`](Self::lend) began, as soon as there is room. Calls `tell` if that takes long.
+    pub(crate) fn take_back(&self, tell: impl FnOnce()) {
+        const SILENCE: Duration = Duration::from_secs(1);
+        self.inner.gate.come_back(SILENCE, tell);
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     pub(crate) fn downgrade(&self) -> WeakLimiter {

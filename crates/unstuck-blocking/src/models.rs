@@ -17,8 +17,8 @@ use unstuck_core::sync::{Condvar, Mutex, thread};
 
 use crate::lanes::Lane;
 use crate::roster::{
-    Call, Counts, Failed, LEAVES_WITHOUT_LOOKING, LETS_ALL_WAIT, PARKS_WITHOUT_LOOKING, Refused, Roster,
-    Rules, SOUND, WAITS_WITHOUT_CALLING,
+    CALLS_NOBODY_ON_ARRIVAL, Call, Counts, Failed, LEAVES_WITHOUT_LOOKING, LETS_ALL_WAIT,
+    PARKS_WITHOUT_LOOKING, Refused, Roster, Rules, SOUND, WAITS_WITHOUT_CALLING,
 };
 use crate::seat::Seat;
 
@@ -26,6 +26,9 @@ const FOREVER: Duration = Duration::MAX;
 const SHORT: Duration = Duration::ZERO;
 const SPINS: Duration = Duration::from_micros(100);
 const NEVER: Duration = Duration::ZERO;
+
+/// Jobs from this number on end when two of them have begun.
+const TOGETHER: u8 = 100;
 
 /// In `done`: a job was not allowed to wait.
 const REFUSED: u8 = 255;
@@ -36,6 +39,7 @@ fn rules() -> Rules {
         max_threads: 1,
         reserved: 0,
         max_lent: 0,
+        starters: 1,
         bound: usize::MAX,
         high_water: usize::MAX,
         keep_alive: FOREVER,
@@ -71,7 +75,7 @@ impl<const FAULT: u8> Pool<FAULT> {
         self.check();
     }
 
-    /// The invariant of roster.rs: as many threads arrive as jobs are queued, or nobody is left to call.
+    /// The invariant of roster.rs, as far as it shows: as many threads arrive as jobs are queued, or nobody is idle.
     fn check(&self) {
         let counts @ Counts { threads, idle, arriving, queued, running, absent, .. } = self.roster.counts();
         assert!(idle + arriving + running + absent <= threads, "{counts:?}");
@@ -85,6 +89,7 @@ impl<const FAULT: u8> Pool<FAULT> {
             Call::Start => {
                 let pool = self.clone();
                 let thread = thread::spawn(move || {
+                    pool.roster.begins().into_iter().for_each(|call| pool.answer(call));
                     let seat = Seat::new();
                     let answer = |call| pool.answer(call);
                     pool.roster.work(&seat, answer, |job, lane| pool.run(job, lane));
@@ -99,8 +104,17 @@ impl<const FAULT: u8> Pool<FAULT> {
         assert_eq!([threads, idle, arriving, queued, running, absent], [0; 6], "{counts:?}");
     }
 
-    /// What a job of the model does. Numbers from 10 on wait for the job that is 10 less.
+    /// What a job of the model does. Numbers from 10 on wait for the job that is 10 less, and [`TOGETHER`] for each other.
     fn run(self: &Arc<Self>, job: u8, lane: Lane) {
+        if job >= TOGETHER {
+            let mut done = self.done.lock();
+            done.push(job);
+            self.changed.notify_all();
+            while done.len() < 2 {
+                self.changed.wait(&mut done);
+            }
+            return;
+        }
         if let Some(other) = job.checked_sub(10) {
             if !self.wait_for(other, lane) {
                 return self.done.lock().push(REFUSED);
@@ -117,7 +131,7 @@ impl<const FAULT: u8> Pool<FAULT> {
             return true;
         }
         drop(done);
-        match self.roster.waits(lane, |_| ()) {
+        match self.roster.waits(lane, false, |_| ()) {
             Ok(call) => self.answer(call),
             Err(()) => return false,
         }
@@ -197,6 +211,22 @@ fn two_submitters_and_two_leaving_threads_lose_nothing() {
     two_submitters(SHORT, NEVER);
 }
 
+/// Two jobs, neither of which ends before both have begun. The submitter starts one thread, and that one the other.
+fn jobs_that_need_each_other<const FAULT: u8>() {
+    loom::model(|| {
+        let pool = Pool::<FAULT>::new(2, FOREVER, NEVER);
+        // Not by a wait that the roster sees, which would call somebody.
+        pool.submit(TOGETHER);
+        pool.submit(TOGETHER + 1);
+        pool.end(&[TOGETHER, TOGETHER + 1]);
+    });
+}
+
+#[test]
+fn threads_that_the_submitter_did_not_start_are_started_by_those_it_did() {
+    jobs_that_need_each_other::<SOUND>();
+}
+
 #[test]
 fn when_the_oldest_leaves_the_next_looks_at_the_clock() {
     // Without closing: every thread has to leave by itself, so each must have been appointed.
@@ -216,7 +246,7 @@ fn when_the_oldest_leaves_the_next_looks_at_the_clock() {
 #[test]
 fn a_job_that_counts_on_a_thread_that_cannot_be_made_finds_another() {
     loom::model(|| {
-        let pool = Pool::<SOUND>::new(2, FOREVER, NEVER);
+        let pool = Pool::<SOUND>::with(Rules { max_threads: 2, starters: usize::MAX, ..rules() });
         pool.submit(1);
         let Ok(submitted) = pool.roster.submit(2, Lane::Users) else { panic!("refused") };
         // Wherever the first thread is by now (it may have done job 2 and parked), job 3 counts on the second.
@@ -321,6 +351,17 @@ fn the_models_notice_a_roster_that_does_not_look_before_it_rests() {
 fn the_models_notice_a_roster_whose_waiting_jobs_call_nobody_or_all_wait() {
     assert!(fails("models::faulty_waits_without_calling"));
     assert!(fails("models::faulty_lets_all_wait"));
+}
+
+#[test]
+fn the_models_notice_a_started_thread_that_calls_no_others() {
+    assert!(fails("models::faulty_calls_nobody_on_arrival"));
+}
+
+#[test]
+#[ignore = "must fail; run by the test above"]
+fn faulty_calls_nobody_on_arrival() {
+    jobs_that_need_each_other::<CALLS_NOBODY_ON_ARRIVAL>();
 }
 
 #[test]

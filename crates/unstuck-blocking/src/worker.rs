@@ -138,7 +138,10 @@ pub(crate) fn answer(shared: &Arc<Shared>, call: Call) {
             let id = shared.census.expect();
             let body = {
                 let shared = shared.clone();
-                move || live(&shared, id, |desk| work(&shared, desk))
+                move || {
+                    shared.roster.begins().into_iter().for_each(|call| answer(&shared, call));
+                    live(&shared, id, |desk| work(&shared, desk));
+                }
             };
             if let Err(error) = start(shared, id, Box::new(body)) {
                 failed(shared, &error);

@@ -43,7 +43,7 @@ impl<const FAULT: u8> Pool<FAULT> {
 
 /// Three jobs for one thread that leaves when it finds nothing, and a queue with room for `bound`.
 fn three_jobs<const FAULT: u8>(bound: usize) {
-    let pool = Pool::<FAULT>::with(Rules { bound, keep_alive: SHORT, ..rules() });
+    let pool = Pool::<FAULT>::with(Rules { bound, starters: usize::MAX, keep_alive: SHORT, ..rules() });
     pool.queue_outside(1);
     pool.queue_outside(2);
     pool.queue_outside(3);
@@ -59,7 +59,8 @@ fn a_job_in_front_of_a_full_queue_is_not_left_behind() {
 #[test]
 fn a_thread_and_a_task_in_front_of_a_full_queue_both_get_in() {
     loom::model(|| {
-        let pool = Pool::<SOUND>::with(Rules { bound: 0, keep_alive: SHORT, ..rules() });
+        let pool =
+            Pool::<SOUND>::with(Rules { bound: 0, starters: usize::MAX, keep_alive: SHORT, ..rules() });
         pool.submit(1);
         let other = pool.clone();
         let brings = thread::spawn(move || other.bring(2));
@@ -72,7 +73,13 @@ fn a_thread_and_a_task_in_front_of_a_full_queue_both_get_in() {
 #[test]
 fn a_job_that_waits_for_one_in_front_of_the_queue_lets_another_thread_run_it() {
     loom::model(|| {
-        let pool = Pool::<SOUND>::with(Rules { bound: 0, max_lent: 1, keep_alive: SHORT, ..rules() });
+        let pool = Pool::<SOUND>::with(Rules {
+            bound: 0,
+            max_lent: 1,
+            starters: usize::MAX,
+            keep_alive: SHORT,
+            ..rules()
+        });
         pool.submit(11);
         pool.queue_outside(1);
         pool.ends_by_itself(&[1, 11]);

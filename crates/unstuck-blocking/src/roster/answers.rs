@@ -15,6 +15,8 @@ pub(crate) struct Rules {
     pub(crate) reserved: usize,
     /// So many threads more, in the places of those whose jobs wait.
     pub(crate) max_lent: usize,
+    /// No more threads at a time than this are started by those who submit; the others are started by those.
+    pub(crate) starters: usize,
     /// No more users' jobs than this wait for a thread.
     pub(crate) bound: usize,
     /// Tell when so many jobs are queued, and at each doubling.

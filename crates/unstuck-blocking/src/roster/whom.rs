@@ -10,14 +10,15 @@ use crate::seat::Waited;
 impl<T> Inner<T> {
     /// Rules 2 and 3: who is to come for the jobs in the queue?
     pub(super) fn call(&mut self, rules: &Rules) -> Call {
-        match self.call_idle() {
-            Call::Nobody if self.arriving < self.lanes.ready() && self.threads < self.most(rules) => {
-                self.threads += 1;
-                self.arriving += 1;
-                Call::Start
-            }
-            call => call,
+        let call = self.call_idle();
+        let missing = self.arriving < self.lanes.ready() && self.threads < self.most(rules);
+        if !matches!(call, Call::Nobody) || !missing || self.starting >= rules.starters {
+            return call;
         }
+        self.threads += 1;
+        self.arriving += 1;
+        self.starting += 1;
+        Call::Start
     }
 
     /// As [`call`](Self::call), also for the first one at the door: the queue may have no jobs, if its bound is 0.
@@ -83,6 +84,11 @@ impl<T> Inner<T> {
     pub(super) fn is_stuck(&self) -> bool {
         let some_wait = self.lanes.queued() > 0 || !self.door.is_empty();
         self.absent > 0 && self.threads == self.absent && some_wait
+    }
+
+    /// The same for a job that comes next.
+    pub(super) fn is_stuck_for_more(&self, rules: &Rules) -> bool {
+        self.absent > 0 && self.threads == self.absent && self.threads >= self.most(rules)
     }
 
     /// Remembers the longest queue; the length if it is a remarkable one.

@@ -39,6 +39,34 @@ fn the_youngest_idle_thread_is_used_first() {
 }
 
 #[test]
+fn in_a_burst_the_threads_are_made_by_threads_and_not_by_who_submits() {
+    const JOBS: usize = 50;
+    let (here, made_here) = (thread::current().id(), Arc::new(AtomicUsize::new(0)));
+    let (count, mut begin) = (made_here.clone(), Gate::new());
+    let may_begin = begin.wait.clone();
+    let pool = ThreadPool::builder()
+        .spawner(move |builder, body| {
+            count.fetch_add(usize::from(thread::current().id() == here), Ordering::SeqCst);
+            let may_begin = may_begin.clone();
+            builder.spawn(move || {
+                let _ = may_begin.lock().unwrap().recv();
+                body();
+            })
+        })
+        .build()
+        .unwrap();
+    let mut gate = Gate::new();
+    let jobs: Vec<_> = (0..JOBS).map(|_| pool.spawn(gate.job(()))).collect();
+    let starters = num_cpus::get().min(4);
+    assert_eq!((made_here.load(Ordering::SeqCst), pool.statistics().started), (starters, starters as u64));
+    begin.open();
+    until("each job has a thread", || pool.statistics().running == JOBS);
+    assert_eq!((made_here.load(Ordering::SeqCst), pool.statistics().started), (starters, JOBS as u64));
+    gate.open();
+    jobs.into_iter().for_each(|job| job.wait().unwrap());
+}
+
+#[test]
 fn saturation_makes_exactly_the_most_threads() {
     let pool = small(3);
     let mut gate = Gate::new();

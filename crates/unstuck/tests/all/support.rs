@@ -70,6 +70,26 @@ impl Gate {
     }
 }
 
+/// Counts how many are inside at once, and the most there ever were.
+#[derive(Default)]
+pub(crate) struct Crowd {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Crowd {
+    pub(crate) fn visit(&self, stay: impl FnOnce()) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        stay();
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn most(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
+}
+
 /// Says when it is dropped.
 pub(crate) struct OnDrop<F: FnMut()>(pub(crate) F);
 

@@ -1,13 +1,12 @@
 //! Limits of their own over one set of threads, and the room that is the runtime's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use unstuck::offload::{self, Limiter, Options, Route, ThreadPool};
 use unstuck::{Runtime, fs, gather, net, to_thread};
 
-use crate::support::{Gate, eventually, until};
+use crate::support::{Crowd, Gate, eventually, until};
 
 #[test]
 fn calls_that_fill_the_pool_do_not_hold_up_names_and_files() {
@@ -40,22 +39,6 @@ fn calls_of_the_runtimes_own_use_the_idle_room_of_the_others() {
     assert!(all.into_iter().all(|one| one.unwrap().is_dir()));
 }
 
-/// Counts how many are inside at once, and the most there ever were.
-#[derive(Default)]
-struct Crowd {
-    now: AtomicUsize,
-    most: AtomicUsize,
-}
-
-impl Crowd {
-    fn visit(&self, stay: impl FnOnce()) {
-        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most.fetch_max(now, Ordering::SeqCst);
-        stay();
-        self.now.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 #[test]
 fn a_limit_holds_for_its_jobs_and_leaves_the_threads_to_the_others() {
     let runtime = Runtime::builder().worker_threads(2).max_blocking_threads(16).build().unwrap();
@@ -78,7 +61,7 @@ fn a_limit_holds_for_its_jobs_and_leaves_the_threads_to_the_others() {
         gate.open();
         gather(queries).await.into_iter().for_each(Result::unwrap);
     });
-    assert_eq!(crowd.most.load(Ordering::SeqCst), 3);
+    assert_eq!(crowd.most(), 3);
     until("all permits are back", || limiter.statistics().running == 0);
     assert_eq!((limiter.statistics().queued, limiter.statistics().high_water), (0, 27));
     assert_eq!(limiter.name(), "database");
@@ -119,7 +102,7 @@ fn one_limit_may_span_several_pools() {
         })
         .collect();
     jobs.into_iter().for_each(|job| job.wait().unwrap());
-    assert_eq!(crowd.most.load(Ordering::SeqCst), 1);
+    assert_eq!(crowd.most(), 1);
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
-use unstuck::offload::{self, Limiter, Options, Route, ThreadPool};
+use unstuck::offload::{self, JobHandle, Limiter, Options, Route, ThreadPool};
 use unstuck::{Handle, Runtime, run_in_executor, spawn, to_thread};
 
-use crate::support::{Gate, in_child, text, until};
+use crate::support::{Crowd, Gate, in_child, text, until};
 
 fn pool_of_one(lent: usize) -> Arc<ThreadPool> {
     Arc::new(ThreadPool::builder().max_threads(1).max_lent_threads(lent).build().unwrap())
@@ -133,6 +133,120 @@ fn a_job_that_waits_for_one_behind_its_full_limiter_does_not_hang() {
         inner.wait().unwrap() + 2
     };
     assert_eq!(pool.submit_in(outer, Options::new(), &route).wait().unwrap(), 42);
+    until("all permits are back", || limiter.statistics().running == 0);
+}
+
+/// A pool and a limiter of one, with a job that waits for `other` and one that its permit lets in meanwhile and that stays
+/// at `inside`; both count themselves in `crowd`.
+fn lent(
+    pool: &ThreadPool,
+    limiter: &Limiter,
+    other: &Gate,
+    inside: &Gate,
+) -> (Arc<Crowd>, [JobHandle<()>; 2]) {
+    let (crowd, route) = (Arc::new(Crowd::default()), Route::new().limiter(limiter));
+    let awaited = pool.spawn({
+        let other = other.clone();
+        move || other.pass()
+    });
+    let (first, second) = (crowd.clone(), crowd.clone());
+    let lends = move || {
+        awaited.wait().unwrap();
+        first.visit(|| ());
+    };
+    let lends = pool.submit_in(lends, Options::new().name("lender"), &route);
+    let inside = inside.clone();
+    let gains = pool.submit_in(move || second.visit(|| inside.pass()), Options::new().name("gainer"), &route);
+    (crowd, [lends, gains])
+}
+
+#[test]
+fn a_job_that_has_lent_its_permit_goes_on_only_when_there_is_room_for_it() {
+    let pool = ThreadPool::builder().build().unwrap();
+    let limiter = Limiter::new("one at a time", 1);
+    let (other, inside) = (Gate::new(), Gate::new());
+    let (crowd, jobs) = lent(&pool, &limiter, &other, &inside);
+    inside.wait_for(1);
+    other.open();
+    until("the lender wants its permit back", || limiter.statistics().returning == 1);
+    // Whoever comes now comes after it.
+    let late = crowd.clone();
+    let late = pool.submit_in(move || late.visit(|| ()), Options::new(), &Route::new().limiter(&limiter));
+    assert_eq!((limiter.statistics().running, limiter.statistics().queued), (1, 1));
+    inside.open();
+    jobs.into_iter().chain([late]).for_each(|job| job.wait().unwrap());
+    assert_eq!(crowd.most(), 1);
+    until("all permits are back", || limiter.statistics().running == 0);
+}
+
+#[test]
+fn a_limit_that_grows_lets_a_lender_go_on_at_once() {
+    let pool = ThreadPool::builder().build().unwrap();
+    let limiter = Limiter::new("elastic", 1);
+    let (other, inside) = (Gate::new(), Gate::new());
+    let (crowd, [lends, gains]) = lent(&pool, &limiter, &other, &inside);
+    inside.wait_for(1);
+    other.open();
+    until("the lender wants its permit back", || limiter.statistics().returning == 1);
+    limiter.resize(2);
+    lends.wait().unwrap();
+    assert!(!gains.is_done() && crowd.most() == 2);
+    inside.open();
+    gains.wait().unwrap();
+}
+
+#[test]
+fn who_waits_long_for_a_lent_permit_says_for_whom() {
+    // Its stderr is a file, so that it can wait for what it says itself.
+    let behind = [
+        "sh",
+        "-c",
+        r#"said=$(mktemp); "$@" 2>"$said"; code=$?; cat "$said" >&2; rm "$said"; exit $code"#,
+        "sh",
+    ];
+    let output = in_child(&behind, || {
+        let pool = ThreadPool::builder().build().unwrap();
+        let limiter = Limiter::new("database", 1);
+        let (other, lock) = (Gate::new(), Gate::new());
+        let (_, jobs) = lent(&pool, &limiter, &other, &lock);
+        lock.wait_for(1);
+        other.open();
+        until("the lender wants its permit back", || limiter.statistics().returning == 1);
+        let said = std::fs::read_link("/proc/self/fd/2").unwrap();
+        until("it says so", || {
+            std::fs::read_to_string(&said).unwrap().contains("hold no lock across a wait")
+        });
+        lock.open();
+        jobs.into_iter().for_each(|job| job.wait().unwrap());
+    });
+    if let Some(output) = output {
+        let text = text(&output);
+        assert!(
+            text.contains("unstuck: job 'lender' (from ") && text.contains("leaves 'database' (limit 1)"),
+            "{text}"
+        );
+        assert!(text.contains("unstuck:   job 'gainer' (from "), "{text}");
+    }
+}
+
+#[test]
+fn a_wait_that_is_refused_has_lent_no_permit() {
+    let pool = pool_of_one(0);
+    let limiter = Limiter::new("one", 1);
+    let (inside, same) = (pool.clone(), limiter.clone());
+    let outer = move || {
+        let inner = inside.submit_in(|| (), Options::new().name("inner"), &Route::new().limiter(&same));
+        let error = inner.wait().unwrap_err();
+        (error, same.statistics().running)
+    };
+    let outer = pool.submit_in(outer, Options::new().name("outer"), &Route::new().limiter(&limiter));
+    let (error, running) = outer.wait().unwrap();
+    let text = error.to_string();
+    assert!(
+        error.is_rejected() && text.contains("job 'inner' (from ") && text.contains("job 'outer' (from "),
+        "{text}"
+    );
+    assert_eq!(running, 1);
     until("all permits are back", || limiter.statistics().running == 0);
 }
 
