@@ -178,8 +178,9 @@ where
 
     /// Submits chunks until the look-ahead is used up or the items are.
     fn submit_ahead(&mut self) {
-        let limit = self.lookahead.unwrap_or(CHUNKS_PER_THREAD * self.pool.threads() * self.chunk);
-        while self.ahead == 0 || self.ahead + self.chunk <= limit {
+        let chunks = CHUNKS_PER_THREAD.saturating_mul(self.pool.threads());
+        let limit = self.lookahead.unwrap_or_else(|| chunks.saturating_mul(self.chunk));
+        while self.ahead == 0 || self.ahead.saturating_add(self.chunk) <= limit {
             let items: Vec<_> = self.items.by_ref().take(self.chunk).collect();
             let len = items.len();
             if len == 0 {

@@ -73,7 +73,7 @@ where
     J: PortableJob,
 {
     pub(crate) fn new(pool: Handle, items: I, f: F, place: &'static Location<'static>) -> Self {
-        let lookahead = pool.max_children() * JOBS_PER_CHILD;
+        let lookahead = pool.max_children().saturating_mul(JOBS_PER_CHILD);
         Self { pool, items: items.fuse(), f, place, lookahead, jobs: VecDeque::new() }
     }
 

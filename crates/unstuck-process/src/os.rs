@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -55,6 +55,20 @@ pub(crate) fn limit_memory(bytes: u64) -> io::Result<()> {
 pub(crate) fn name_process() {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = rustix::thread::set_name(c"unstuck-worker");
+}
+
+/// Something to poll that is readable when the child has ended; where the system has it.
+pub(crate) fn death_of(pid: u32) -> Option<OwnedFd> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let pid = number(pid)?;
+        rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = pid;
+        None
+    }
 }
 
 /// Kills a child together with what it has started: they are one process group.

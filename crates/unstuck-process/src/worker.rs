@@ -6,11 +6,12 @@
 //!                          │ no Ready, or another program          │ death, or too late
 //!                          └───────────────────────────────────────┴──▶ kill the group, wait for it
 //! ```
-//! Whoever stops a job does so by killing the process, from any thread; the keeper hears of it in one way only: the
-//! socket ends. Why it ended, the keeper's seat knows.
+//! Whoever stops a job does so by killing the process, from any thread; the keeper hears of it as of any death: the socket
+//! ends. Why it ended, the keeper's seat knows. A process that was forked by the job may hold the socket open beyond that
+//! death, so the keeper also listens to the process itself (a pidfd, where there are such).
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -33,6 +34,10 @@ const LAST_BREATH: Duration = Duration::from_millis(500);
 /// A child process, and the lines to it.
 pub(crate) struct Worker {
     process: Child,
+    /// Readable when the process has ended; none where the system has no such thing, or no file left for it.
+    death: Option<OwnedFd>,
+    /// It has ended.
+    dead: bool,
     socket: UnixStream,
     inbox: Inbox,
     stderr: Stderr,
@@ -52,6 +57,19 @@ pub(crate) enum Silence {
     Late,
     /// It said something that means nothing.
     Nonsense(String),
+}
+
+/// What happens to a process that is looked at.
+enum Look {
+    /// It has said something, or closed its end, or there is room to say something to it.
+    Talks,
+    /// It has ended, and says no more.
+    Dead,
+    /// Not to it: somebody rang the bell.
+    Rings,
+    /// The time is over.
+    Late,
+    Nothing,
 }
 
 /// Why a process is not fit for jobs.
@@ -114,14 +132,24 @@ impl Worker {
         let mut process = command.spawn()?;
         let pipe = process.stderr.take().ok_or_else(|| io::Error::other("no pipe for its stderr"))?;
         let stderr = Stderr::new(pipe, recipe.forward_stderr)?;
-        Ok(Self { process, socket, inbox: Inbox::default(), stderr, jobs: 0, unburied: true })
+        let death = os::death_of(process.id());
+        Ok(Self {
+            process,
+            death,
+            dead: false,
+            socket,
+            inbox: Inbox::default(),
+            stderr,
+            jobs: 0,
+            unburied: true,
+        })
     }
 
     /// Says hello, hears ready, runs the initializer.
     fn greet(&mut self, recipe: &Recipe) -> Result<(), Ill> {
-        let until = Instant::now() + recipe.start_limit;
+        let until = Instant::now().checked_add(recipe.start_limit);
         let hello = wire::frame(Kind::Hello, &Hello { memory: recipe.memory_limit }).map_err(Ill::Says)?;
-        self.ask(&hello, Some(until)).map_err(|silence| match silence {
+        self.ask(&hello, until).map_err(|silence| match silence {
             Silence::Dead | Silence::DeadBefore => Ill::Ended,
             Silence::Late => {
                 Ill::Says(format!("it was not ready within {:?}; {FORGOTTEN}", recipe.start_limit))
@@ -136,7 +164,7 @@ impl Worker {
             return Err(Ill::Says("it is another program than this one, or another build of it".to_owned()));
         }
         let Some(initializer) = &recipe.initializer else { return Ok(()) };
-        let why = match self.ask(initializer, Some(until)) {
+        let why = match self.ask(initializer, until) {
             Ok(()) => {
                 let failed = self.answer(|kind, body| match kind {
                     Kind::Done => None,
@@ -201,6 +229,8 @@ impl Worker {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
                     return Err(Silence::DeadBefore);
                 }
+                // Dead, and its end of the socket lives on in a process that it has forked.
+                Err(_) if self.dead => return Err(Silence::Dead),
                 Err(error) if !is_retry(&error) => return Err(Silence::Dead),
                 Ok(_) | Err(_) => {}
             }
@@ -214,23 +244,14 @@ impl Worker {
         answer
     }
 
-    /// Waits until something can be read, or written if `unsent`. False if it is too late.
+    /// Waits until something can be read, or written if `unsent`, or the process has ended. False if it is too late.
     fn wait(&mut self, unsent: bool, until: Option<Instant>) -> bool {
+        let flags = if unsent { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         loop {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let flags = if unsent { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-            let mut fds = [PollFd::new(&self.socket, flags), PollFd::new(&self.stderr.pipe, PollFlags::IN)];
-            let count = if self.stderr.ended() { 1 } else { 2 };
-            let ready = poll_for(&mut fds[..count], left);
-            let (talks, writes) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
-            if writes {
-                self.stderr.drain();
-            }
-            if talks {
-                return true;
-            }
-            if !ready && left.is_some_and(|left| left.is_zero()) {
-                return false;
+            match self.look(flags, None, until) {
+                Look::Talks | Look::Dead => return true,
+                Look::Late => return false,
+                Look::Rings | Look::Nothing => {}
             }
         }
     }
@@ -238,29 +259,43 @@ impl Worker {
     /// Waits for the bell, and looks after the process meanwhile.
     pub(crate) fn idle(&mut self, bell: &UnixStream, until: Option<Instant>) -> Idle {
         loop {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let bell = PollFd::from_borrowed_fd(bell.as_fd(), PollFlags::IN);
-            let mut fds = [
-                bell,
-                PollFd::new(&self.socket, PollFlags::IN),
-                PollFd::new(&self.stderr.pipe, PollFlags::IN),
-            ];
-            let count = if self.stderr.ended() { 2 } else { 3 };
-            let ready = poll_for(&mut fds[..count], left);
-            let [called, talks, writes] = [&fds[0], &fds[1], &fds[2]].map(|fd| !fd.revents().is_empty());
-            if writes {
-                self.stderr.drain();
+            match self.look(PollFlags::IN, Some(bell), until) {
+                // Nobody has asked it anything: whatever it says, it is no longer what it was.
+                Look::Talks | Look::Dead => return Idle::Dead,
+                Look::Rings => return Idle::Called,
+                Look::Late => return Idle::Expired,
+                Look::Nothing => {}
             }
-            // Nobody has asked it anything: whatever it says, it is no longer what it was.
-            if talks {
-                return Idle::Dead;
-            }
-            if called {
-                return Idle::Called;
-            }
-            if !ready && left.is_some_and(|left| left.is_zero()) {
-                return Idle::Expired;
-            }
+        }
+    }
+
+    /// Sleeps until something happens, or until `until`, and takes in what was written to stderr.
+    fn look(&mut self, flags: PollFlags, bell: Option<&UnixStream>, until: Option<Instant>) -> Look {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let (with_bell, with_stderr, with_death) =
+            (bell.is_some(), !self.stderr.ended(), self.death.is_some());
+        let socket = self.socket.as_fd();
+        // What is not there is the socket once more, asked for nothing.
+        let fd = |there: bool, fd| if there { (fd, PollFlags::IN) } else { (socket, PollFlags::empty()) };
+        let asked = [
+            (socket, flags),
+            fd(with_bell, bell.map_or(socket, AsFd::as_fd)),
+            fd(with_stderr, self.stderr.pipe.as_fd()),
+            fd(with_death, self.death.as_ref().map_or(socket, AsFd::as_fd)),
+        ];
+        let mut fds = asked.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags));
+        let ready = poll_for(&mut fds, left);
+        let [talks, rings, writes, dies] = fds.map(|fd| !fd.revents().is_empty());
+        if writes && with_stderr {
+            self.stderr.drain();
+        }
+        self.dead |= dies && with_death;
+        match () {
+            () if talks => Look::Talks,
+            () if self.dead => Look::Dead,
+            () if rings && with_bell => Look::Rings,
+            () if !ready && left.is_some_and(|left| left.is_zero()) => Look::Late,
+            () => Look::Nothing,
         }
     }
 
@@ -295,7 +330,7 @@ impl Worker {
         let until = Instant::now() + LAST_BREATH;
         while self.wait(false, Some(until)) {
             match self.inbox.fill(&mut self.socket) {
-                Err(error) if is_retry(&error) => {}
+                Err(error) if is_retry(&error) && !self.dead => {}
                 Ok(0) | Err(_) => break,
                 Ok(_) => {}
             }

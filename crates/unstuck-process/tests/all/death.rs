@@ -41,6 +41,17 @@ async fn what_an_earlier_job_wrote_to_stderr_is_not_in_the_error_of_a_later_one(
 }
 
 #[unstuck::test]
+#[cfg(target_os = "linux")]
+async fn a_death_is_noticed_although_a_process_that_the_job_has_forked_holds_its_socket_open() {
+    let (pool, folder) = (pool(1), Folder::new());
+    let error = pool.spawn(dies_and_leaves_its_sockets::job(folder.mark("sleeper"))).await.unwrap_err();
+    assert_eq!(error.signal(), Some(6), "{error}");
+    let sleeper: u32 = folder.read("sleeper").parse().unwrap();
+    until("what it has left is gone, too", || !lives(sleeper));
+    assert_eq!(pool.spawn(double::job(21)).await.unwrap(), 42);
+}
+
+#[unstuck::test]
 async fn a_job_that_exits_ends_its_child_and_the_error_has_the_code() {
     let pool = pool(1);
     for code in [0, 3] {

@@ -119,6 +119,27 @@ pub(crate) fn starts_another(mark: String) {
     }
 }
 
+/// Dies, and leaves a process behind that has all of its sockets open, as one that it had forked would.
+#[unstuck::job]
+#[expect(clippy::zombie_processes, reason = "it is to be killed together with its parent")]
+pub(crate) fn dies_and_leaves_its_sockets(mark: String) {
+    let myself = rustix::process::getpid();
+    let myself = rustix::process::pidfd_open(myself, rustix::process::PidfdFlags::empty()).unwrap();
+    for open in fs::read_dir("/proc/self/fd").unwrap() {
+        let open = open.unwrap();
+        let is_socket =
+            fs::read_link(open.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"));
+        if is_socket {
+            let number = open.file_name().to_str().unwrap().parse().unwrap();
+            let none = rustix::process::PidfdGetfdFlags::empty();
+            let socket = rustix::process::pidfd_getfd(&myself, number, none).unwrap();
+            let sleeper = Command::new("sleep").arg("1000").stdin(Stdio::from(socket)).spawn().unwrap();
+            fs::write(&mark, sleeper.id().to_string()).unwrap();
+        }
+    }
+    std::process::abort();
+}
+
 #[unstuck::job]
 pub(crate) fn writes_to_stderr(bytes: usize) -> usize {
     let line = [b'x'; 99];
@@ -194,4 +215,24 @@ pub(crate) fn leaves_no_zombie() -> String {
         fs::read_to_string(format!("/proc/{own}/task/{}/children", task.to_str().unwrap())).unwrap()
     });
     children.collect()
+}
+
+/// Deletes these files, the program that runs here among them, and makes a pool in its own process.
+#[unstuck::job]
+pub(crate) fn deletes_its_program(files: Vec<String>, n: u64) -> u64 {
+    files.iter().for_each(|file| fs::remove_file(file).unwrap());
+    asks_a_child_of_its_own(n)
+}
+
+/// What a pool says when no file may be opened any more, and what it gives when some may be again.
+#[unstuck::job]
+pub(crate) fn runs_out_of_files() -> (String, u64) {
+    let pool = unstuck::process::ProcessPool::builder().max_children(1).build().unwrap();
+    let few = rustix::process::Rlimit { current: Some(64), maximum: Some(64) };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, few).unwrap();
+    let files: Vec<_> = std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect();
+    let error = pool.spawn(double::job(1)).wait().unwrap_err();
+    assert!(error.is_transport(), "{error}");
+    drop(files);
+    (error.to_string(), pool.spawn(double::job(21)).wait().unwrap())
 }

@@ -7,6 +7,7 @@
 //! | `death` | children that crash, exit, hang or are killed, and the pool that goes on |
 //! | `storm` | ten thousand jobs while children are killed all the time |
 //! | `ending` | shutdown, drop, idle children, orphans, zombies |
+//! | `odd` | odd programs and settings, and a system that has nothing left |
 //! | `macros` | what `#[unstuck::job]` accepts |
 //!
 //! Time decides no test: they wait for conditions, and jobs meet each other in the file system.
@@ -15,6 +16,7 @@ mod death;
 mod ending;
 mod jobs;
 mod macros;
+mod odd;
 mod storm;
 mod support;
 mod work;
