@@ -130,23 +130,17 @@ impl Handle {
         block_on::block_on(self.home.clone(), place, future)
     }
 
-    /// As [`block_on`](Self::block_on), and `canceller` can cancel the future from anywhere: a frame in it may catch that;
-    /// otherwise the future is dropped where it stands.
+    /// As [`block_on_from`](Self::block_on_from), and `canceller` can cancel the future from anywhere: a frame in it may catch
+    /// that; otherwise the future is dropped where it stands.
     ///
     /// # Errors
     /// [`Cancelled`] when it was cancelled and gave no value.
     ///
     /// # Panics
     /// Panics inside async code.
-    #[track_caller]
-    pub fn block_on_with<F: Future>(&self, canceller: &Canceller, future: F) -> Result<F::Output, Cancelled> {
-        self.block_on_with_from(Location::caller(), canceller, future)
-    }
-
-    /// As [`block_on_with`](Self::block_on_with), on behalf of a caller at `place`.
     #[doc(hidden)]
     #[track_caller]
-    pub fn block_on_with_from<F: Future>(
+    pub fn block_on_with<F: Future>(
         &self,
         place: &'static Location<'static>,
         canceller: &Canceller,

@@ -9,6 +9,8 @@
 //! A task that blocks here blocks everything. That is the lesson; the multi-threaded scheduler is the answer. A loop that
 //! is [watched](LocalLoop::watch) says which step was slow, and where it came from: asyncio's debug mode.
 
+mod spawn;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
@@ -33,6 +35,8 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, thread};
 use crate::task::{self, Cancelled, Canceller, Home, Registry, Runnable, Spawn, Spawned, Task, TaskRef};
 
+pub use self::spawn::{spawn_local, spawn_local_as};
+
 /// A single-threaded loop. It stays on the thread that made it, and so may run futures that are not `Send`.
 pub struct LocalLoop {
     shared: Arc<Shared>,
@@ -48,6 +52,18 @@ pub struct LocalLoop {
 enum Entry {
     Task(Runnable),
     Main,
+}
+
+/// A queue with room for so many keeps it.
+const SHORT: usize = 1024;
+
+/// Gives back half of the room of a queue that fills no more than a quarter of it.
+#[inline]
+fn ease(queue: &mut VecDeque<Entry>) {
+    let room = queue.capacity();
+    if room > SHORT && queue.len() < room / 4 {
+        queue.shrink_to(room / 2);
+    }
 }
 
 /// What other threads see of the loop. It is the home of its tasks.
@@ -151,26 +167,20 @@ impl LocalLoop {
     #[doc(hidden)]
     #[track_caller]
     pub fn block_on_from<F: Future>(&self, place: &'static Location<'static>, future: F) -> F::Output {
-        uncancelled(self.block_on_with_from(place, &Canceller::new(), future))
+        uncancelled(self.block_on_with(place, &Canceller::new(), future))
     }
 
-    /// As [`block_on`](Self::block_on), and `canceller` can cancel the future from anywhere: a frame in it may catch that;
-    /// otherwise the future is dropped where it stands.
+    /// As [`block_on_from`](Self::block_on_from), and `canceller` can cancel the future from anywhere: a frame in it may catch
+    /// that; otherwise the future is dropped where it stands.
     ///
     /// # Errors
     /// [`Cancelled`] when it was cancelled and gave no value.
     ///
     /// # Panics
     /// As [`block_on`](Self::block_on).
-    #[track_caller]
-    pub fn block_on_with<F: Future>(&self, canceller: &Canceller, future: F) -> Result<F::Output, Cancelled> {
-        self.block_on_with_from(Location::caller(), canceller, future)
-    }
-
-    /// As [`block_on_with`](Self::block_on_with), on behalf of a caller at `place`.
     #[doc(hidden)]
     #[track_caller]
-    pub fn block_on_with_from<F: Future>(
+    pub fn block_on_with<F: Future>(
         &self,
         place: &'static Location<'static>,
         canceller: &Canceller,
@@ -283,8 +293,7 @@ impl LocalLoop {
     /// if it said that it is done.
     fn turn(&self, main: &mut dyn FnMut() -> bool) -> bool {
         self.turns.set(self.turns.get() + 1);
-        self.ready.borrow_mut().append(&mut self.shared.remote.lock());
-        let batch = self.ready.borrow().len();
+        let batch = self.begin_turn();
         for _ in 0..batch {
             let entry = self.ready.borrow_mut().pop_front();
             match entry {
@@ -300,6 +309,15 @@ impl LocalLoop {
             }
         }
         false
+    }
+
+    /// Takes in what came from other threads; gives how many are ready.
+    fn begin_turn(&self) -> usize {
+        let (mut ready, mut remote) = (self.ready.borrow_mut(), self.shared.remote.lock());
+        ease(&mut ready);
+        ease(&mut remote);
+        ready.append(&mut remote);
+        ready.len()
     }
 
     /// One poll, which the monitor sees if there is one.
@@ -407,44 +425,5 @@ impl Wake for Main {
         if !self.queued.swap(true, Ordering::AcqRel) {
             self.shared.push(Entry::Main);
         }
-    }
-}
-
-/// Spawns a future that need not be `Send` on the single-threaded loop of this thread.
-///
-/// # Panics
-/// Panics when no single-threaded loop runs on this thread.
-#[track_caller]
-pub fn spawn_local<F: Future + 'static>(future: F) -> Task<F::Output> {
-    spawn_local_as(None, false, future)
-}
-
-/// The same, with a name if it has one; `eager`: its first step is taken here and now.
-///
-/// # Panics
-/// Panics when no single-threaded loop runs on this thread.
-#[track_caller]
-pub fn spawn_local_as<F: Future + 'static>(
-    name: Option<Arc<str>>,
-    eager: bool,
-    future: F,
-) -> Task<F::Output> {
-    // Outside the closure: inside, the caller would be this file.
-    let how = Spawn { name, place: Location::caller() };
-    let spawned = context::with_local(|local| {
-        let local = local?;
-        Some(if eager {
-            Ok(local.spawn_local_eager(future, how))
-        } else {
-            Err(local.spawn_local_at(future, how))
-        })
-    });
-    match spawned {
-        Some(Ok(task)) => task,
-        Some(Err(spawned)) => spawned.task(),
-        None => panic!(
-            "spawn_local() needs a single-threaded loop on this thread: use EventLoop, run_single(..) or \
-             #[unstuck::main(flavor = \"single\")], or spawn() if the future is Send"
-        ),
     }
 }

@@ -27,7 +27,7 @@ use crossbeam_utils::CachePadded;
 
 use self::idle::Idle;
 use self::park::{DriverSeat, Parker};
-use self::queue::{Injector, Local, Slot, Stealer};
+use self::queue::{Injector, Local, Slot, Stealer, Waste};
 pub(crate) use self::worker::Worker;
 use crate::context;
 use crate::driver::Driver;
@@ -108,6 +108,7 @@ struct Shared {
     injector: Injector,
     /// Tasks like some that stalled lately, moved here by the guard: served when there is nothing else to do.
     suspects: Injector,
+    waste: Waste,
     idle: Idle,
     driver: DriverSeat,
     registry: Registry,
@@ -165,6 +166,7 @@ impl Scheduler {
             guard: Guard::new(),
             injector: Injector::new(),
             suspects: Injector::new(),
+            waste: Waste::new(),
             idle: Idle::new(config.workers),
             driver: DriverSeat::new(driver),
             registry: Registry::new(config.workers),

@@ -6,20 +6,18 @@
 //!         nothing there?  sleep in the driver or on the thread }
 //! ```
 
+mod search;
+
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use super::ages::{Ages, FIRST_LOOK};
-use super::idle::Sleep;
 use super::queue::{Injector, Local};
 use super::turns::Turns;
 use super::{Pulse, Remote, Shared};
 use crate::context;
-use crate::sync::atomic::Ordering;
-use crate::sync::{Instant, hint, patience};
+use crate::sync::Instant;
 use crate::task::Runnable;
 
 /// So many tasks from outside a fairness turn takes at least, however long the own queue is.
@@ -31,32 +29,6 @@ const SUSPECTS: u32 = 8;
 /// The slot may be served this often in a row before the queue has a turn: two tasks that wake each other for ever
 /// would otherwise starve the others. Small enough for fairness, large enough not to show in ping-pong.
 const SLOT_STREAK: u32 = 16;
-
-/// How long a worker looks around before it sleeps: waking a sleeper takes 40 µs and costs the waker 4–17 µs, so a short
-/// look pays when work comes in bursts. By the clock, because a pause takes 15 ns on one server and 40 ns on the next.
-const SEARCH: Duration = Duration::from_micros(20);
-
-/// A look in which nearly nothing can come: for a worker whose last looks were all in vain.
-const GLANCE: Duration = Duration::from_micros(1);
-
-/// So many looks in a row must have been in vain for that…
-const IN_VAIN: u32 = 3;
-
-/// … and every so many are long all the same: things may have changed.
-const PROBE: u32 = 16;
-
-/// Rounds of a look at most, for the case that the clock stands.
-const SEARCH_ROUNDS: u32 = patience(1_000);
-
-/// Pauses between two rounds.
-const SEARCH_PAUSES: u32 = patience(10);
-
-/// What a stolen task should take at least to be worth the theft: its lines change cores twice, 537 ns there and back.
-const WORTH_STEALING: Duration = Duration::from_micros(1);
-
-/// How long a thief naps when what it stole was not worth it. Long enough to be cheap, short enough for what lies
-/// behind a poll that blocks (the kernel adds up to 50 µs).
-const NAP: Duration = Duration::from_micros(50);
 
 /// One worker thread's own state.
 pub(crate) struct Worker {
@@ -70,8 +42,10 @@ pub(crate) struct Worker {
     turn: Cell<u32>,
     streak: Cell<u32>,
     random: Cell<u32>,
-    /// Tasks were pushed to the queue, and so far a glance had to do to see whether somebody should be woken for them.
-    owes_look: Cell<bool>,
+    /// The queue was long, and its room has not been given back.
+    was_long: Cell<bool>,
+    /// So many tasks were pushed to the queue, and so far a glance had to do to see whether somebody should be woken for them.
+    unseen: Cell<usize>,
     /// How often in a row it has looked around when it ran out of work, and found nothing.
     in_vain: Cell<u32>,
     /// When it stole last and how many polls it had begun then, until that theft has been judged.
@@ -89,7 +63,8 @@ impl Worker {
             turn: Cell::new(0),
             streak: Cell::new(0),
             random: Cell::new(index as u32 * 2 + 1),
-            owes_look: Cell::new(false),
+            was_long: Cell::new(false),
+            unseen: Cell::new(0),
             in_vain: Cell::new(0),
             theft: Cell::new(None),
         }
@@ -131,6 +106,7 @@ impl Worker {
         if moved {
             self.shared.wake_one();
         }
+        self.tidy();
         let Remote { duty, parker, .. } = self.remote();
         duty.retire();
         let since = Instant::now();
@@ -217,7 +193,7 @@ impl Worker {
     fn pushed(&self, left: Option<Runnable>) {
         if let Some(task) = left {
             self.local.push(task);
-            self.owes_look.set(true);
+            self.unseen.set(self.unseen.get() + 1);
             if self.shared.idle.seems_lazy() {
                 self.shared.wake_one_for_worker();
             }
@@ -242,8 +218,10 @@ impl Worker {
         beat.begin(id, place);
         let again = task.run();
         beat.end();
-        if self.owes_look.get() {
-            self.owes_look.set(false);
+        let unseen = self.unseen.get();
+        if unseen > 0 {
+            self.unseen.set(0);
+            self.note_length(unseen);
             self.shared.wake_one_for_worker();
         }
         if let Some(task) = again {
@@ -254,6 +232,14 @@ impl Worker {
             if crowded && self.shared.idle.seems_lazy() {
                 self.shared.wake_one();
             }
+        }
+    }
+
+    /// So many were pushed in a row; thieves may have taken them already.
+    #[inline]
+    fn note_length(&self, pushed: usize) {
+        if pushed.max(self.local.len()) > Local::LONG {
+            self.was_long.set(true);
         }
     }
 
@@ -292,148 +278,5 @@ impl Worker {
         // and the own ones take turns. A long one gets its share all the same.
         let limit = Injector::BATCH.saturating_sub(self.local.len()).max(OUTSIDERS);
         self.shared.injector.steal_into(&self.local, limit)
-    }
-
-    /// No work here: looks elsewhere, and sleeps in between. Gives a task, or nothing if there is work here now or
-    /// nothing is left to do.
-    fn search(&self) -> Option<Runnable> {
-        let petty = self.was_petty_theft();
-        let mut searching = self.shared.idle.start_searching();
-        if searching && petty {
-            searching = self.nap();
-        }
-        if searching {
-            let in_vain = self.in_vain.get();
-            let long = in_vain < IN_VAIN || in_vain % PROBE == 0;
-            let found = self.look_around(if long { SEARCH } else { GLANCE });
-            self.in_vain.set(if found.is_some() { 0 } else { in_vain.wrapping_add(1) });
-            if found.is_some() {
-                return found;
-            }
-        }
-        loop {
-            searching = self.sleep(searching);
-            // The driver may have filled the own queue; the searcher's duty passes on then.
-            if !self.local.is_empty()
-                || !self.pulse().slot.is_empty()
-                || self.shared.is_drained()
-                || self.remote().duty.is_lost()
-            {
-                if searching {
-                    self.found();
-                }
-                return None;
-            }
-            // Somebody woke us for something.
-            if searching {
-                if let Some(task) = self.look_around(SEARCH) {
-                    return Some(task);
-                }
-            }
-        }
-    }
-
-    /// True if the last theft brought tasks that were too short to be worth it.
-    fn was_petty_theft(&self) -> bool {
-        self.theft.take().is_some_and(|(when, polls)| {
-            let polls = self.pulse().beat.polls() - polls; // our own counter
-            u32::try_from(polls).is_ok_and(|polls| when.elapsed() < WORTH_STEALING * polls)
-        })
-    }
-
-    /// Sleeps if there is really nothing to do. True if the worker counts as searching afterwards.
-    fn sleep(&self, searching: bool) -> bool {
-        let searching = match self.shared.idle.sleep(self.index, searching, || self.shared.has_work()) {
-            Sleep::Stay => true,
-            Sleep::Now { last } => {
-                // The end of a nap may have swallowed the call that said it; nobody calls twice.
-                // And the mark of the guard: it sees that our poll is over, or we see that we have been replaced.
-                if !self.shared.is_drained() && !self.remote().duty.is_lost() {
-                    self.count(&self.pulse().parks);
-                    self.remote().parker.park(&self.shared.driver, last && self.shared.nobody_outside());
-                    self.turns.forget();
-                }
-                self.shared.idle.wake_up(self.index)
-            }
-        };
-        // Also if we only lay down for a moment: the monitor may have seen us there.
-        self.shared.guard.worker_woke();
-        searching
-    }
-
-    /// Sleeps for a moment although there may be work. True if the worker counts as searching afterwards.
-    fn nap(&self) -> bool {
-        self.shared.idle.nap(self.index);
-        self.remote().parker.nap(&self.shared.driver, NAP);
-        let searching = self.shared.idle.end_nap(self.index);
-        self.shared.guard.worker_woke();
-        searching || self.shared.idle.start_searching()
-    }
-
-    /// Searches until something turns up (then this worker no longer counts as searching) or the rounds are over
-    /// (then it still does).
-    fn look_around(&self, limit: Duration) -> Option<Runnable> {
-        let start = Instant::now();
-        let mut ages = Ages::new();
-        for round in 0..SEARCH_ROUNDS {
-            if let Some(task) = self.steal() {
-                self.found();
-                return Some(task);
-            }
-            if start.elapsed() >= limit {
-                break;
-            }
-            if round == FIRST_LOOK {
-                ages.look(self);
-            }
-            for _ in 0..SEARCH_PAUSES {
-                hint::spin_loop();
-            }
-        }
-        let aged = ages.aged(self);
-        if aged.is_some() {
-            self.found();
-        }
-        aged
-    }
-
-    /// This searcher found work, or gives up searching: the last one passes the duty on.
-    fn found(&self) {
-        if self.shared.idle.stop_searching() && self.shared.has_work() {
-            self.shared.wake_one();
-        }
-    }
-
-    fn steal(&self) -> Option<Runnable> {
-        if let Some(task) = self.shared.injector.steal_into(&self.local, Injector::BATCH) {
-            return Some(task);
-        }
-        let remotes = self.shared.occupied();
-        let start = self.random() as usize;
-        for offset in 0..remotes.len() {
-            let victim = (start + offset) % remotes.len();
-            if victim != self.index && !remotes[victim].stealer.is_empty() {
-                if let Some(task) = remotes[victim].stealer.steal_into(&self.local) {
-                    self.count(&self.pulse().steals);
-                    self.theft.set(Some((Instant::now(), self.pulse().beat.polls()))); // our own counter
-                    return Some(task);
-                }
-            }
-        }
-        self.shared.suspects.steal()
-    }
-
-    /// Marsaglia's xorshift (2003): so that thieves do not all try the same victim first.
-    fn random(&self) -> u32 {
-        let mut x = self.random.get();
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        self.random.set(x);
-        x
-    }
-
-    fn count(&self, counter: &crate::sync::atomic::AtomicU64) {
-        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed); // as in `run`
     }
 }

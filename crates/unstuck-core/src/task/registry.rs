@@ -57,6 +57,9 @@ fn shards(_: usize) -> usize {
     1
 }
 
+/// A list of so many blocks keeps its room when they are gone: they are those of 4,000 tasks.
+const LIST: usize = 64;
+
 /// In a block's word: somebody is making references to its tasks.
 const LOOK: u64 = 1 << 63;
 
@@ -161,8 +164,6 @@ impl Registry {
         header.filed.with_mut(|filed| unsafe { *filed = Filed::new(block, slot) });
         // SAFETY: a block being filled is alive (the bits of its empty slots are set).
         unsafe { block.as_ref() }.slots[slot].set(task.as_ptr());
-        // SAFETY: only the caller knows the task yet; later readers come through the queue it is about to enter.
-        header.filed.with_mut(|filed| unsafe { *filed = Filed::new(block, slot) });
         true
     }
 
@@ -306,6 +307,9 @@ impl Shard {
         if let Some(moved) = self.blocks.get(at) {
             // SAFETY: on the list, so alive.
             unsafe { moved.as_ref() }.at.set(at);
+        }
+        if self.blocks.capacity() > LIST && self.blocks.len() < self.blocks.capacity() / 4 {
+            self.blocks.shrink_to(self.blocks.capacity() / 2); // a quarter: so that it does not grow again at once
         }
     }
 

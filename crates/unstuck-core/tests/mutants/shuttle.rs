@@ -23,14 +23,14 @@ const SHUTTLE: &[Mutant] = &[
     },
     Mutant {
         without: "the last look whether all is over before a worker sleeps",
-        file: "sched/worker.rs",
+        file: "sched/worker/search.rs",
         text: "if !self.shared.is_drained() && !self.remote().duty.is_lost() {",
         by: "if !self.remote().duty.is_lost() {",
         model: "sched::schedules::a_thief_of_petty_tasks_naps_and_hears_that_all_is_over",
     },
     Mutant {
         without: "passing on the duty to search",
-        file: "sched/worker.rs",
+        file: "sched/worker/search.rs",
         text: "if self.shared.idle.stop_searching() && self.shared.has_work() {",
         by: "if self.shared.idle.stop_searching() && false {",
         model: "sched::schedules::a_task_that_blocks_its_worker_for_another_one_gets_it",
@@ -79,7 +79,7 @@ const SHUTTLE: &[Mutant] = &[
     },
     Mutant {
         without: "the respect for threads outside that are awake",
-        file: "sched/worker.rs",
+        file: "sched/worker/search.rs",
         text: "last && self.shared.nobody_outside()",
         by: "last",
         model: "sched::schedules::a_paused_clock_jumps_when_everybody_sleeps_and_not_before",

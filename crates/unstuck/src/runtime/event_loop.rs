@@ -96,7 +96,7 @@ impl EventLoop {
         let _entered = self.handle.enter();
         let future = pin!(future);
         let alarm = self.handle.stack().alarm.as_deref();
-        self.core.block_on_with_from(place, canceller, alarmed(alarm, future))
+        self.core.block_on_with(place, canceller, alarmed(alarm, future))
     }
 
     /// Runs the loop until [`stop`](Self::stop) or [`Handle::stop`].

@@ -119,7 +119,7 @@ impl Handle {
     ) -> Result<F::Output, Cancelled> {
         let _entered = self.enter();
         let future = pin!(future);
-        self.0.core.block_on_with_from(place, canceller, alarmed(self.0.alarm.as_deref(), future))
+        self.0.core.block_on_with(place, canceller, alarmed(self.0.alarm.as_deref(), future))
     }
 
     /// Ready when no task is left, whoever spawned it.

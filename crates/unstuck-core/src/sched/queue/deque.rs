@@ -97,6 +97,21 @@ impl<T> Injector<T> {
     }
 }
 
+/// In the original: a thread that reads buffers. Here nobody has to wait before they are freed.
+pub(super) struct Pinned;
+
+pub(super) fn pin() -> Pinned {
+    Pinned
+}
+
+impl Pinned {
+    pub(super) fn defer<R>(&self, f: impl FnOnce() -> R) {
+        f();
+    }
+
+    pub(super) fn flush(&self) {}
+}
+
 /// Half of the queue, and one for the thief. A queue that somebody holds is a race lost, as in the original.
 fn steal<T>(from: &Queue<T>, to: &Worker<T>, limit: usize) -> Steal<T> {
     let Some(mut queue) = from.try_lock() else { return Steal::Retry };

@@ -18,6 +18,9 @@ use crate::task::TaskRef;
 /// A node's number, from 1; 0 is the task itself.
 pub(super) type Key = u32;
 
+/// A tree of so many nodes keeps its room when they are gone.
+const SMALL: usize = 64;
+
 /// No frame: the task itself.
 pub(super) const ROOT: Key = 0;
 
@@ -147,7 +150,25 @@ impl Tree {
             self.current = node.parent;
         }
         self.free.push(key);
+        if self.nodes.len() > SMALL {
+            self.ease();
+        }
         Some((node.kind, node.hit))
+    }
+
+    /// Of very many nodes few are left: gives back the room behind the last of them. It looks each time their number has
+    /// halved, so that a look costs no more than the removals before it.
+    #[cold]
+    fn ease(&mut self) {
+        let left = self.nodes.len() - self.free.len();
+        if left > self.nodes.len() / 4 || !(left == 0 || left.is_power_of_two()) {
+            return;
+        }
+        let used = self.nodes.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        self.nodes.truncate(used);
+        self.nodes.shrink_to(2 * used);
+        self.free.retain(|&key| key as usize <= used);
+        self.free.shrink_to(2 * used);
     }
 
     /// A frame's poll begins: what landed in it, or the frame that was current until now.

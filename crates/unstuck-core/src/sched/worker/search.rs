@@ -1,0 +1,194 @@
+//! A worker without work: it looks elsewhere, naps when that does not pay, and sleeps.
+
+use std::time::Duration;
+
+use super::super::ages::{Ages, FIRST_LOOK};
+use super::super::idle::Sleep;
+use super::super::queue::Injector;
+use super::Worker;
+use crate::sync::atomic::Ordering;
+use crate::sync::{Instant, hint, patience};
+use crate::task::Runnable;
+
+/// How long a worker looks around before it sleeps: waking a sleeper takes 40 µs and costs the waker 4–17 µs, so a short
+/// look pays when work comes in bursts. By the clock, because a pause takes 15 ns on one server and 40 ns on the next.
+const SEARCH: Duration = Duration::from_micros(20);
+
+/// A look in which nearly nothing can come: for a worker whose last looks were all in vain.
+const GLANCE: Duration = Duration::from_micros(1);
+
+/// So many looks in a row must have been in vain for that…
+const IN_VAIN: u32 = 3;
+
+/// … and every so many are long all the same: things may have changed.
+const PROBE: u32 = 16;
+
+/// Rounds of a look at most, for the case that the clock stands.
+const SEARCH_ROUNDS: u32 = patience(1_000);
+
+/// Pauses between two rounds.
+const SEARCH_PAUSES: u32 = patience(10);
+
+/// What a stolen task should take at least to be worth the theft: its lines change cores twice, 537 ns there and back.
+const WORTH_STEALING: Duration = Duration::from_micros(1);
+
+/// How long a thief naps when what it stole was not worth it. Long enough to be cheap, short enough for what lies
+/// behind a poll that blocks (the kernel adds up to 50 µs).
+const NAP: Duration = Duration::from_micros(50);
+
+impl Worker {
+    /// No work here: looks elsewhere, and sleeps in between. Gives a task, or nothing if there is work here now or
+    /// nothing is left to do.
+    pub(super) fn search(&self) -> Option<Runnable> {
+        let petty = self.was_petty_theft();
+        let mut searching = self.shared.idle.start_searching();
+        if searching && petty {
+            searching = self.nap();
+        }
+        if searching {
+            let in_vain = self.in_vain.get();
+            let long = in_vain < IN_VAIN || in_vain % PROBE == 0;
+            let found = self.look_around(if long { SEARCH } else { GLANCE });
+            self.in_vain.set(if found.is_some() { 0 } else { in_vain.wrapping_add(1) });
+            if found.is_some() {
+                return found;
+            }
+        }
+        loop {
+            searching = self.sleep(searching);
+            // The driver may have filled the own queue; the searcher's duty passes on then.
+            if !self.local.is_empty()
+                || !self.pulse().slot.is_empty()
+                || self.shared.is_drained()
+                || self.remote().duty.is_lost()
+            {
+                if searching {
+                    self.found();
+                }
+                return None;
+            }
+            // Somebody woke us for something.
+            if searching {
+                if let Some(task) = self.look_around(SEARCH) {
+                    return Some(task);
+                }
+            }
+        }
+    }
+
+    /// True if the last theft brought tasks that were too short to be worth it.
+    fn was_petty_theft(&self) -> bool {
+        self.theft.take().is_some_and(|(when, polls)| {
+            let polls = self.pulse().beat.polls() - polls; // our own counter
+            u32::try_from(polls).is_ok_and(|polls| when.elapsed() < WORTH_STEALING * polls)
+        })
+    }
+
+    /// Sleeps if there is really nothing to do. True if the worker counts as searching afterwards.
+    fn sleep(&self, searching: bool) -> bool {
+        self.tidy();
+        let searching = match self.shared.idle.sleep(self.index, searching, || self.shared.has_work()) {
+            Sleep::Stay => true,
+            Sleep::Now { last } => {
+                // The end of a nap may have swallowed the call that said it; nobody calls twice.
+                // And the mark of the guard: it sees that our poll is over, or we see that we have been replaced.
+                if !self.shared.is_drained() && !self.remote().duty.is_lost() {
+                    self.count(&self.pulse().parks);
+                    self.remote().parker.park(&self.shared.driver, last && self.shared.nobody_outside());
+                    self.turns.forget();
+                }
+                self.shared.idle.wake_up(self.index)
+            }
+        };
+        // Also if we only lay down for a moment: the monitor may have seen us there.
+        self.shared.guard.worker_woke();
+        searching
+    }
+
+    /// There is nothing to do: gives back what a long queue took.
+    pub(super) fn tidy(&self) {
+        if self.local.is_empty() {
+            self.note_length(self.unseen.take()); // the driver's
+            if self.was_long.take() {
+                self.local.give_back_room(&self.shared.waste);
+            }
+        }
+        self.shared.waste.collect();
+    }
+
+    /// Sleeps for a moment although there may be work. True if the worker counts as searching afterwards.
+    fn nap(&self) -> bool {
+        self.shared.idle.nap(self.index);
+        self.remote().parker.nap(&self.shared.driver, NAP);
+        let searching = self.shared.idle.end_nap(self.index);
+        self.shared.guard.worker_woke();
+        searching || self.shared.idle.start_searching()
+    }
+
+    /// Searches until something turns up (then this worker no longer counts as searching) or the rounds are over
+    /// (then it still does).
+    fn look_around(&self, limit: Duration) -> Option<Runnable> {
+        let start = Instant::now();
+        let mut ages = Ages::new();
+        for round in 0..SEARCH_ROUNDS {
+            if let Some(task) = self.steal() {
+                self.found();
+                return Some(task);
+            }
+            if start.elapsed() >= limit {
+                break;
+            }
+            if round == FIRST_LOOK {
+                ages.look(self);
+            }
+            for _ in 0..SEARCH_PAUSES {
+                hint::spin_loop();
+            }
+        }
+        let aged = ages.aged(self);
+        if aged.is_some() {
+            self.found();
+        }
+        aged
+    }
+
+    /// This searcher found work, or gives up searching: the last one passes the duty on.
+    fn found(&self) {
+        if self.shared.idle.stop_searching() && self.shared.has_work() {
+            self.shared.wake_one();
+        }
+    }
+
+    fn steal(&self) -> Option<Runnable> {
+        if let Some(task) = self.shared.injector.steal_into(&self.local, Injector::BATCH) {
+            return Some(task);
+        }
+        let remotes = self.shared.occupied();
+        let start = self.random() as usize;
+        for offset in 0..remotes.len() {
+            let victim = (start + offset) % remotes.len();
+            if victim != self.index && !remotes[victim].stealer.is_empty() {
+                if let Some(task) = remotes[victim].stealer.steal_into(&self.local) {
+                    self.count(&self.pulse().steals);
+                    self.theft.set(Some((Instant::now(), self.pulse().beat.polls()))); // our own counter
+                    return Some(task);
+                }
+            }
+        }
+        self.shared.suspects.steal()
+    }
+
+    /// Marsaglia's xorshift (2003): so that thieves do not all try the same victim first.
+    fn random(&self) -> u32 {
+        let mut x = self.random.get();
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        self.random.set(x);
+        x
+    }
+
+    fn count(&self, counter: &crate::sync::atomic::AtomicU64) {
+        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed); // as in `run`
+    }
+}
