@@ -212,9 +212,11 @@ impl Scheduler {
         self.handle().block_on(future)
     }
 
-    /// Refuses new tasks and asks all others to end. Returns at once.
+    /// Refuses new tasks and asks all others to end. Returns at once. They are asked once, however often this is called.
     pub fn close(&self) {
-        self.shared.registry.close();
+        if !self.shared.registry.close() {
+            return;
+        }
         for task in self.shared.registry.snapshot() {
             task.cancel_at_the_end();
         }

@@ -207,11 +207,14 @@ impl Registry {
         closed && self.is_empty()
     }
 
-    /// Refuses tasks from now on.
-    pub(crate) fn close(&self) {
+    /// Refuses tasks from now on; false if it did before, or somebody else sees to it.
+    pub(crate) fn close(&self) -> bool {
         for shard in &self.shards {
             let mut guard = shard.lock();
-            guard.closed = true;
+            // Of two who close at once, one is the first at the first shard.
+            if std::mem::replace(&mut guard.closed, true) {
+                return false;
+            }
             let Some(block) = guard.filling.take() else { continue };
             // SAFETY: a block being filled is alive.
             let word = unsafe { &block.as_ref().word };
@@ -224,6 +227,7 @@ impl Registry {
                 drop(unsafe { Box::from_raw(block.as_ptr()) });
             }
         }
+        true
     }
 
     /// True once it refuses tasks.

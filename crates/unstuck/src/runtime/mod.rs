@@ -1,6 +1,7 @@
 //! Runtimes: the multi-threaded one, the single-threaded loop, how they are set up and how they end.
 
 mod builder;
+mod ending;
 mod event_loop;
 mod failures;
 mod handle;
@@ -21,6 +22,7 @@ use unstuck_core::{Scheduler, Task};
 use crate::guard::alarm::Alarm;
 
 pub use builder::Builder;
+use ending::Ending;
 pub use event_loop::EventLoop;
 pub use handle::Handle;
 pub use on_exit::OnExit;
@@ -101,7 +103,9 @@ impl Runtime {
     /// Panics inside async code, and when `future` does; the runtime is shut down then, too.
     #[track_caller]
     pub fn run<F: Future>(self, future: F) -> F::Output {
-        let value = self.block_on(future);
+        let ending = Ending::of(&self);
+        let value = self.block_on(ending.after(future));
+        drop(ending);
         self.leave();
         value
     }

@@ -11,6 +11,7 @@ use std::panic::Location;
 
 use unstuck_core::{Cancelled, Canceller, Context};
 
+use super::ending::Ending;
 use super::{Builder, EventLoop, Handle, Runtime};
 use crate::signal::{self, Interrupts};
 
@@ -94,21 +95,9 @@ impl Runner {
     #[track_caller]
     pub fn run_with<F: Future>(&mut self, canceller: &Canceller, future: F) -> Result<F::Output, RunError> {
         let listening = self.handle().stack().exit.ctrl_c.then(|| Interrupts::listen(canceller));
-        let value = self.run_main(canceller, future);
+        let value = run_main(self.inside.as_ref(), &mut self.context, canceller, future);
         drop(listening);
         value
-    }
-
-    /// Runs `future` in the runner's own context.
-    #[track_caller]
-    fn run_main<F: Future>(&mut self, canceller: &Canceller, future: F) -> Result<F::Output, RunError> {
-        let (Self { inside, context }, place) = (self, Location::caller());
-        let value = context.run(|| match inside {
-            Some(Inside::Multi(runtime)) => runtime.handle.run_main(place, canceller, future),
-            Some(Inside::Single(event_loop)) => event_loop.run_main(place, canceller, future),
-            None => unreachable!("only close() and drop() take it"),
-        });
-        value.map_err(|cancelled| RunError { interrupted: signal::is_interrupt(&cancelled), cancelled })
     }
 
     /// One run and the end: what `run` and `#[main]` do. An interrupted one ends the process.
@@ -117,7 +106,17 @@ impl Runner {
         let canceller = Canceller::new();
         // Until after the end: who is impatient with the clean-up may press Ctrl-C again.
         let listening = self.handle().stack().exit.ctrl_c.then(|| Interrupts::listen(&canceller));
-        let value = self.run_main(&canceller, future);
+        let value = {
+            let (inside, context) = (self.inside.as_ref(), &mut self.context);
+            let ending = match inside {
+                Some(Inside::Multi(runtime)) => Some(Ending::of(runtime)),
+                _ => None, // one thread: there is nobody to let the clock jump
+            };
+            match &ending {
+                Some(ending) => run_main(inside, context, &canceller, ending.after(future)),
+                None => run_main(inside, context, &canceller, future),
+            }
+        };
         self.close();
         match value {
             Ok(value) => value,
@@ -144,6 +143,23 @@ impl Runner {
     pub fn close(self) {
         drop(self);
     }
+}
+
+/// Runs `future` in the runner's own context.
+#[track_caller]
+fn run_main<F: Future>(
+    inside: Option<&Inside>,
+    context: &mut Context,
+    canceller: &Canceller,
+    future: F,
+) -> Result<F::Output, RunError> {
+    let place = Location::caller();
+    let value = context.run(|| match inside {
+        Some(Inside::Multi(runtime)) => runtime.handle.run_main(place, canceller, future),
+        Some(Inside::Single(event_loop)) => event_loop.run_main(place, canceller, future),
+        None => unreachable!("only close() and drop() take it"),
+    });
+    value.map_err(|cancelled| RunError { interrupted: signal::is_interrupt(&cancelled), cancelled })
 }
 
 impl From<Runtime> for Runner {

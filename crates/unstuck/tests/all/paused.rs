@@ -1,10 +1,12 @@
 //! The virtual clock on several threads: it jumps when nothing can run, and not before.
 
+use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use unstuck::{Runtime, cpu, gather, sleep, spawn, time, to_thread, wait_for, yield_now};
+use unstuck::{Runtime, cpu, finally, gather, sleep, spawn, time, to_thread, wait_for, yield_now};
 
 use crate::support::Gate;
 
@@ -112,6 +114,53 @@ fn a_thread_awake_in_block_on_holds_it() {
         });
     });
     assert_eq!(runtime.handle().time(), HOUR);
+}
+
+/// Leaves tasks over, so many that cancelling them takes its time, when they have all begun to sleep.
+async fn leave_sleepers(woken: &Arc<AtomicUsize>, cleaned: &Arc<AtomicBool>) {
+    const LEFT: usize = 10_000;
+    let begun = Arc::new(AtomicUsize::new(0));
+    for number in 1..LEFT as u32 {
+        let (woken, begun) = (woken.clone(), begun.clone());
+        spawn(async move {
+            begun.fetch_add(1, Ordering::SeqCst);
+            sleep(HOUR * number).await;
+            woken.fetch_add(1, Ordering::SeqCst);
+        })
+        .detach();
+    }
+    let (begins, cleaned) = (begun.clone(), cleaned.clone());
+    let body = async move {
+        begins.fetch_add(1, Ordering::SeqCst);
+        pending::<()>().await;
+    };
+    let cleanup = async move {
+        sleep(HOUR).await; // it has its time
+        cleaned.store(true, Ordering::SeqCst);
+    };
+    spawn(finally(body, cleanup)).detach();
+    while begun.load(Ordering::SeqCst) < LEFT {
+        yield_now().await;
+    }
+}
+
+#[test]
+fn it_does_not_jump_between_the_end_of_a_run_and_the_cancellation_of_what_is_left() {
+    for panics in [false, true] {
+        let (woken, cleaned) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let runtime = paused();
+        let handle = runtime.handle();
+        let run = catch_unwind(AssertUnwindSafe(|| {
+            runtime.run(async {
+                leave_sleepers(&woken, &cleaned).await;
+                assert!(!panics, "(this test wants that)");
+            });
+        }));
+        assert_eq!(run.is_err(), panics);
+        assert_eq!(woken.load(Ordering::SeqCst), 0, "were woken instead of being cancelled");
+        assert!(cleaned.load(Ordering::SeqCst));
+        assert_eq!(handle.time(), HOUR);
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Ends of runtimes: what is refused, what is waited for, what is left behind.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use unstuck::{Runtime, Task, sleep};
+use unstuck::{Runtime, Task, catch_cancel, sleep, yield_now};
 
 use crate::support::{Gate, OnDrop, alone, counts, in_child, text, until};
 
@@ -92,6 +93,24 @@ fn shutdown_with_a_limit_returns_although_a_task_blocks_its_worker() {
     assert!(!runtime.shutdown_timeout(Duration::from_millis(100)).is_complete(), "the gate is still closed");
     gate.open();
     unstuck::run_single(task).unwrap();
+}
+
+#[test]
+fn a_task_is_asked_to_end_once_however_often_the_runtime_closes() {
+    let runtime = two_workers();
+    let (started, gate) = (Gate::new(), Gate::new());
+    let (starts, held) = (started.clone(), gate.clone());
+    let task = runtime.spawn(async move {
+        starts.open();
+        drop(catch_cancel(pending::<()>()).await); // swallowed
+        held.pass(); // meanwhile it closes again
+        yield_now().await; // where a second request would land
+        unstuck::task::current().unwrap().cancelling()
+    });
+    started.pass();
+    assert!(!runtime.shutdown_timeout(Duration::from_millis(10)).is_complete(), "the gate is still closed");
+    gate.open();
+    assert_eq!(task.wait().unwrap(), 1);
 }
 
 #[test]
