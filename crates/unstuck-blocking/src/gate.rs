@@ -21,6 +21,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use unstuck_core::job::{Doubled, sweep};
 use unstuck_core::sync::{Condvar, Mutex, wait_for};
 
 /// Deliberate faults, to show that the models would notice them.
@@ -29,6 +30,9 @@ pub(crate) const LEAVES_WITHOUT_LOOKING: u8 = 1;
 pub(crate) const COMES_IN_TWO_VISITS: u8 = 2;
 pub(crate) const COMES_BACK_WITHOUT_ASKING: u8 = 3;
 pub(crate) const LEAVES_WITHOUT_A_WORD: u8 = 4;
+
+/// A shorter line is not worth a sweep.
+const SHORT: usize = 64;
 
 pub(crate) struct Gate<T, const FAULT: u8 = SOUND> {
     inner: Mutex<Inner<T>>,
@@ -43,6 +47,7 @@ struct Inner<T> {
     returning: usize,
     line: VecDeque<T>,
     longest: usize,
+    doubled: Doubled,
 }
 
 /// How many are where.
@@ -57,7 +62,14 @@ pub(crate) struct Counts {
 
 impl<T, const FAULT: u8> Gate<T, FAULT> {
     pub(crate) fn new(limit: usize) -> Self {
-        let inner = Inner { limit, inside: 0, returning: 0, line: VecDeque::new(), longest: 0 };
+        let inner = Inner {
+            limit,
+            inside: 0,
+            returning: 0,
+            line: VecDeque::new(),
+            longest: 0,
+            doubled: Doubled::from(SHORT),
+        };
         Self { inner: Mutex::new(inner), room: Condvar::new() }
     }
 
@@ -135,6 +147,18 @@ impl<T, const FAULT: u8> Gate<T, FAULT> {
         std::iter::from_fn(|| inner.next()).collect()
     }
 
+    /// Takes those out of a line that has grown long who are `gone`, if there seem to be any.
+    pub(crate) fn sweep(&self, gone: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut inner = self.inner.lock();
+        if !inner.doubled.is(inner.line.len()) {
+            return Vec::new();
+        }
+        let swept = sweep(&mut inner.line, gone);
+        let left = inner.line.len();
+        inner.doubled.swept(left);
+        swept
+    }
+
     /// Takes those out of the line who `leave`.
     pub(crate) fn take_out(&self, leaves: impl Fn(&T) -> bool) -> Vec<T> {
         let mut inner = self.inner.lock();
@@ -144,7 +168,7 @@ impl<T, const FAULT: u8> Gate<T, FAULT> {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        let Inner { limit, inside, returning, ref line, longest } = *self.inner.lock();
+        let Inner { limit, inside, returning, ref line, longest, .. } = *self.inner.lock();
         Counts { limit, inside, returning, line: line.len(), longest }
     }
 }

@@ -18,6 +18,8 @@
 
 use std::collections::VecDeque;
 
+use unstuck_core::job::sweep;
+
 /// Whose job it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Lane {
@@ -116,6 +118,13 @@ impl<T> Lanes<T> {
         let mut all = std::mem::take(&mut self.own.queue);
         all.append(&mut self.users.queue);
         all
+    }
+
+    /// Takes out jobs that are `gone`, if there seem to be any.
+    pub(crate) fn sweep(&mut self, gone: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut out = sweep(&mut self.users.queue, &gone);
+        out.extend(sweep(&mut self.own.queue, gone));
+        out
     }
 
     /// As many threads as jobs may ever run at once, those that wait not counted.

@@ -124,7 +124,11 @@ impl Limiter {
             shared.census.let_go();
         }
         match outcome {
-            Ok(None) => Ok(None),
+            Ok(None) => {
+                let swept = self.inner.gate.sweep(|held| held.entry.job.is_cancelled());
+                swept.iter().for_each(|held| held.shared.census.let_go());
+                Ok(None)
+            }
             Ok(Some(held)) => Ok(Some(held.entry.with(self.permit()))),
             Err(held) => Err(held.entry),
         }

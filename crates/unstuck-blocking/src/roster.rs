@@ -359,12 +359,21 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
             inner.let_in();
         }
         let taken = inner.lanes.take();
-        while !inner.door.is_empty() && inner.lanes.queued() < inner.arriving.saturating_add(self.rules.bound)
-        {
-            inner.let_in();
-        }
+        inner.let_in_who_may(&self.rules);
         self.tell_bringers(inner);
         taken
+    }
+
+    /// Takes jobs that are `gone` out of the queue, if there seem to be any; to be dropped.
+    pub(crate) fn sweep(&self, gone: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut inner = self.inner.lock();
+        let swept = inner.lanes.sweep(gone);
+        if !swept.is_empty() {
+            inner.tell_at = inner.lanes.queued().saturating_mul(2).max(self.rules.high_water);
+            inner.let_in_who_may(&self.rules);
+            self.tell_bringers(&inner);
+        }
+        swept
     }
 
     /// Somebody may have come in from the door.

@@ -48,6 +48,8 @@ pub(crate) fn submit(shared: &Arc<Shared>, entry: Entry) {
     let lane = entry.lane();
     match shared.roster.submit(entry, lane) {
         Ok(submitted) => accept(shared, submitted),
+        // Who gave up must not take the room of others.
+        Err(Refused::Full(entry)) if swept(shared) > 0 => again(shared, entry),
         Err(Refused::Full(entry)) => overflow(shared, entry),
         Err(refused) => refuse(shared, refused),
     }
@@ -56,11 +58,31 @@ pub(crate) fn submit(shared: &Arc<Shared>, entry: Entry) {
 fn accept(shared: &Arc<Shared>, Submitted { call, tell }: Submitted) {
     answer(shared, call);
     if let Some(length) = tell {
+        if swept(shared) >= length / 2 {
+            return;
+        }
         let (name, limits) = (&shared.recipe.name, shared.limits());
         say(format_args!(
             "{length} jobs wait for the threads of '{name}' ({limits}): submit fewer at a time, or bound its queue \
              with queue(bound, Overflow::..)"
         ));
+    }
+}
+
+/// Sweeps out what was cancelled, and says how much that was.
+#[cold]
+fn swept(shared: &Shared) -> usize {
+    shared.roster.sweep(|entry| entry.job.is_cancelled()).len()
+}
+
+/// Submits once more.
+#[cold]
+fn again(shared: &Arc<Shared>, entry: Entry) {
+    let lane = entry.lane();
+    match shared.roster.submit(entry, lane) {
+        Ok(submitted) => accept(shared, submitted),
+        Err(Refused::Full(entry)) => overflow(shared, entry),
+        Err(refused) => refuse(shared, refused),
     }
 }
 

@@ -28,6 +28,7 @@ mod host;
 #[cfg(feature = "rayon")]
 mod rayon;
 mod report;
+mod sweep;
 mod token;
 
 use std::any::Any;
@@ -45,6 +46,8 @@ pub(crate) use host::lend;
 #[doc(hidden)]
 pub use host::{Host, serve, while_waiting};
 pub use report::{RunningJob, Shutdown, ShutdownReport};
+#[doc(hidden)]
+pub use sweep::{Doubled, sweep};
 pub use token::{CancelToken, Cancelled, check, is_cancelled};
 
 use cell::{Awaited, JobCell, Queued};

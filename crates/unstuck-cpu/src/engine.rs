@@ -143,7 +143,12 @@ impl Engine {
         }
         let token = Some(job.token());
         match self.roll.submit(Entry { job, token }, self.crew.is_mine()) {
-            Ok(call) => self.send(call),
+            Ok((call, long)) => {
+                self.send(call);
+                if long {
+                    drop(self.roll.sweep(|entry| entry.job.is_cancelled()));
+                }
+            }
             Err(Refused::Closed(entry)) => entry.job.reject(CLOSED),
             Err(Refused::Stuck(entry)) => entry.job.reject(STUCK),
         }

@@ -54,7 +54,7 @@ impl<const FAULT: u8> Pool<FAULT> {
     fn submit(self: &Arc<Self>, job: u8) {
         // Job 1 is submitted by another job.
         match self.roll.submit(job, job == 1) {
-            Ok(call) => self.answer(call),
+            Ok((call, _)) => self.answer(call),
             Err(_) => panic!("{job} was refused"),
         }
     }

@@ -49,6 +49,7 @@ mod answers;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use unstuck_core::job::{Doubled, sweep};
 use unstuck_core::sync::{Condvar, Mutex, wait_for};
 
 pub(crate) use self::answers::{Call, Counts, Kind, Refused, Rules};
@@ -61,6 +62,9 @@ pub(crate) const LEAVES_WORN_WITHOUT_CALLING: u8 = 3;
 
 /// Every so many jobs, one from outside goes before those that jobs have submitted: they may do so without end.
 const OUTSIDE_TURN: u32 = 4;
+
+/// A queue of this length is looked at for jobs that were given up.
+const LONG: usize = 1_000;
 
 /// The jobs that wait, and the shifts that take them. `R` is what is noted of a job that runs.
 pub(crate) struct Roll<T, R, const FAULT: u8 = SOUND> {
@@ -75,6 +79,8 @@ struct Inner<T, R> {
     queue: VecDeque<T>,
     /// Jobs that were submitted by jobs.
     nested: VecDeque<T>,
+    /// When to look for jobs that were given up.
+    doubled: Doubled,
     /// Jobs taken so far, for the turns of the two.
     taken: u32,
     /// A place for each job that runs.
@@ -114,6 +120,7 @@ impl<T, R, const FAULT: u8> Roll<T, R, FAULT> {
         let inner = Inner {
             queue: VecDeque::new(),
             nested: VecDeque::new(),
+            doubled: Doubled::from(LONG),
             taken: 0,
             running: Vec::new(),
             free: Vec::new(),
@@ -130,21 +137,33 @@ impl<T, R, const FAULT: u8> Roll<T, R, FAULT> {
     }
 
     /// Queues a job; `nested` if a job of this pool submits it. Gives it back if nobody would ever run it.
-    pub(crate) fn submit(&self, job: T, nested: bool) -> Result<Call, Refused<T>> {
+    /// True with the call: it is time to [`sweep`](Self::sweep).
+    pub(crate) fn submit(&self, job: T, nested: bool) -> Result<(Call, bool), Refused<T>> {
         let mut inner = self.inner.lock();
         if inner.closed {
             return Err(Refused::Closed(job));
         }
+        let long = inner.doubled.is(inner.queued());
         if nested { &mut inner.nested } else { &mut inner.queue }.push_back(job);
         if inner.on_their_way(&self.rules) > 0 {
-            return Ok(Call::Nobody);
+            return Ok((Call::Nobody, long));
         }
         let call = inner.call(&self.rules);
         if call == Call::Nobody && inner.able(&self.rules) == 0 {
             let job = if nested { &mut inner.nested } else { &mut inner.queue }.pop_back();
             return Err(Refused::Stuck(job.expect("it was just queued")));
         }
-        Ok(call)
+        Ok((call, long))
+    }
+
+    /// Takes jobs that are `gone` out of the queues, if there seem to be any; to be dropped.
+    pub(crate) fn sweep(&self, gone: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut inner = self.inner.lock();
+        let mut swept = sweep(&mut inner.queue, &gone);
+        swept.extend(sweep(&mut inner.nested, gone));
+        let left = inner.queued();
+        inner.doubled.swept(left);
+        swept
     }
 
     /// A shift, from its call to its end. `note` says what to list of a job that runs, and `worn` that this thread must

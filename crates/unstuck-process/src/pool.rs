@@ -298,8 +298,8 @@ impl Handle {
         let (parcel, handle) =
             Parcel::pack(&job, options.or_name(short), self.limit, self.shared.spare.take());
         if let Some(parcel) = parcel {
-            match self.shared.roster.submit(parcel) {
-                Call::Queued => {}
+            match self.shared.roster.submit(parcel, |parcel| parcel.sender.is_cancelled()) {
+                Call::Queued(swept) => drop(swept),
                 Call::Idle(seat, parcel) => seat.give(parcel),
                 Call::New(parcel) => keeper::hire(&self.shared, Some(parcel)),
                 Call::Closed(parcel) => parcel.sender.rejected(CLOSED),

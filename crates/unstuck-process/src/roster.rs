@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use unstuck_core::job::{Doubled, sweep};
 use unstuck_core::sync::{Condvar, Mutex, wait_for};
 
 /// How many keepers there may be.
@@ -29,6 +30,9 @@ pub(crate) struct Rules {
     pub(crate) max: usize,
 }
 
+/// A shorter queue is not worth a sweep. (A job here may have megabytes of arguments.)
+const SHORT: usize = 16;
+
 pub(crate) struct Roster<S, J> {
     rules: Rules,
     state: Mutex<State<S, J>>,
@@ -38,6 +42,8 @@ pub(crate) struct Roster<S, J> {
 
 struct State<S, J> {
     queue: VecDeque<J>,
+    /// When to look for jobs in it that were given up.
+    doubled: Doubled,
     /// The youngest last: it is called first, so that the others get old and leave.
     idle: Vec<Arc<S>>,
     /// Every seat with a keeper.
@@ -49,8 +55,8 @@ struct State<S, J> {
 
 /// What to do with a job.
 pub(crate) enum Call<S, J> {
-    /// It waits for a keeper.
-    Queued,
+    /// It waits for a keeper. These were given up, and are to be dropped.
+    Queued(Vec<J>),
     /// Give it to this seat, which was idle.
     Idle(Arc<S>, J),
     /// Make a keeper for it.
@@ -70,12 +76,18 @@ pub(crate) enum Next<J> {
 
 impl<S, J> Roster<S, J> {
     pub(crate) fn new(rules: Rules) -> Self {
-        let state =
-            State { queue: VecDeque::new(), idle: Vec::new(), seats: Vec::new(), keepers: 0, closed: false };
+        let state = State {
+            queue: VecDeque::new(),
+            doubled: Doubled::from(SHORT),
+            idle: Vec::new(),
+            seats: Vec::new(),
+            keepers: 0,
+            closed: false,
+        };
         Self { rules, state: Mutex::new(state), left: Condvar::new() }
     }
 
-    pub(crate) fn submit(&self, job: J) -> Call<S, J> {
+    pub(crate) fn submit(&self, job: J, gone: impl Fn(&J) -> bool) -> Call<S, J> {
         let mut state = self.state.lock();
         if state.closed {
             return Call::Closed(job);
@@ -88,7 +100,13 @@ impl<S, J> Roster<S, J> {
             return Call::New(job);
         }
         state.queue.push_back(job);
-        Call::Queued
+        let mut swept = Vec::new();
+        if state.doubled.is(state.queue.len()) {
+            swept = sweep(&mut state.queue, gone);
+            let left = state.queue.len();
+            state.doubled.swept(left);
+        }
+        Call::Queued(swept)
     }
 
     /// Room for one of the `min` keepers that stay; false if there are enough of them.
@@ -194,23 +212,27 @@ mod tests {
 
     const RULES: Rules = Rules { min: 1, max: 2 };
 
-    fn seat(roster: &Roster<u32, &str>, id: u32) -> Arc<u32> {
+    fn seat(roster: &Roster<u32, &'static str>, id: u32) -> Arc<u32> {
         let seat = Arc::new(id);
         roster.arrived(&seat);
         seat
     }
 
+    fn submit(roster: &Roster<u32, &'static str>, job: &'static str) -> Call<u32, &'static str> {
+        roster.submit(job, |_| false)
+    }
+
     #[test]
     fn jobs_go_to_the_youngest_idle_seat_then_to_new_ones_then_to_the_queue() {
         let roster = Roster::new(RULES);
-        assert!(matches!(roster.submit("a"), Call::New("a")));
-        assert!(matches!(roster.submit("b"), Call::New("b")));
-        assert!(matches!(roster.submit("c"), Call::Queued));
+        assert!(matches!(submit(&roster, "a"), Call::New("a")));
+        assert!(matches!(submit(&roster, "b"), Call::New("b")));
+        assert!(matches!(submit(&roster, "c"), Call::Queued(_)));
         let (one, two) = (seat(&roster, 1), seat(&roster, 2));
         assert!(matches!(roster.next(&one), Next::Job("c")));
         assert!(matches!(roster.next(&two), Next::Wait));
         assert!(matches!(roster.next(&one), Next::Wait));
-        assert!(matches!(roster.submit("d"), Call::Idle(young, "d") if Arc::ptr_eq(&young, &one)));
+        assert!(matches!(submit(&roster, "d"), Call::Idle(young, "d") if Arc::ptr_eq(&young, &one)));
         assert!(!roster.may_leave(&one, true), "it has been given a job");
     }
 
@@ -218,7 +240,7 @@ mod tests {
     fn idle_keepers_leave_until_the_least_number_is_reached() {
         let roster = Roster::new(RULES);
         assert!(roster.another() && !roster.another());
-        assert!(matches!(roster.submit("a"), Call::New("a")));
+        assert!(matches!(submit(&roster, "a"), Call::New("a")));
         let (one, two) = (seat(&roster, 1), seat(&roster, 2));
         assert!(matches!(roster.next(&one), Next::Wait));
         assert!(matches!(roster.next(&two), Next::Wait));
@@ -231,10 +253,10 @@ mod tests {
     #[test]
     fn a_closed_roster_refuses_jobs_and_its_keepers_do_what_is_queued_and_leave() {
         let roster = Roster::new(RULES);
-        let _ = (roster.submit("a"), roster.submit("b"), roster.submit("c"));
+        let _ = (submit(&roster, "a"), submit(&roster, "b"), submit(&roster, "c"));
         let (one, two) = (seat(&roster, 1), seat(&roster, 2));
         assert!(roster.close(false).1.is_empty());
-        assert!(matches!(roster.submit("d"), Call::Closed("d")));
+        assert!(matches!(submit(&roster, "d"), Call::Closed("d")));
         assert!(matches!(roster.next(&one), Next::Job("c")));
         assert!(matches!(roster.next(&two), Next::Leave));
         assert!(!roster.gone(&two));
@@ -245,7 +267,7 @@ mod tests {
     #[test]
     fn a_job_without_any_keeper_comes_back() {
         let roster: Roster<u32, _> = Roster::new(RULES);
-        assert!(matches!(roster.submit("a"), Call::New("a")));
+        assert!(matches!(submit(&roster, "a"), Call::New("a")));
         assert_eq!(roster.not_made(Some("a")), ["a"]);
         assert_eq!(roster.counts(), (0, 0, 0));
     }
@@ -253,7 +275,7 @@ mod tests {
     #[test]
     fn a_keeper_that_is_lost_while_jobs_are_queued_is_replaced() {
         let roster = Roster::new(RULES);
-        let _ = (roster.submit("a"), roster.submit("b"), roster.submit("c"));
+        let _ = (submit(&roster, "a"), submit(&roster, "b"), submit(&roster, "c"));
         let one = seat(&roster, 1);
         assert!(roster.gone(&one));
         assert_eq!(roster.counts(), (2, 0, 1));

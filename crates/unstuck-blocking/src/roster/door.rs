@@ -5,15 +5,18 @@
 //! the queue lets the first one in, in the same visit to the roster.
 //!
 //! A job that was given up by its waiter leaves an empty shell here. When the line has doubled, those are swept out; so a
-//! task that tries again and again, with a timeout around each try, cannot make it grow without end.
+//! task that tries again and again, with a timeout around each try, cannot make it grow without end (`job/sweep.rs` of
+//! the core).
 
 use std::collections::VecDeque;
+
+use unstuck_core::job::{Doubled, sweep};
 
 /// The line in front of a full queue.
 pub(crate) struct Door<T> {
     line: VecDeque<Comer<T>>,
     next: u64,
-    sweep_at: usize,
+    doubled: Doubled,
 }
 
 /// A job in line.
@@ -27,23 +30,21 @@ const SHORT: usize = 64;
 
 impl<T> Door<T> {
     pub(crate) fn new() -> Self {
-        Self { line: VecDeque::new(), next: 0, sweep_at: SHORT }
+        Self { line: VecDeque::new(), next: 0, doubled: Doubled::from(SHORT) }
     }
 
     /// Puts a job at the end of the line; gives its ticket, and the shells of those that `gone` says are not wanted any
     /// more, to be dropped without a lock.
     pub(crate) fn join(&mut self, job: T, gone: impl Fn(&T) -> bool) -> (u64, Vec<T>) {
         let mut swept = Vec::new();
-        if self.line.len() >= self.sweep_at {
-            let (out, stay) = std::mem::take(&mut self.line).into_iter().partition(|comer| gone(&comer.job));
-            self.line = stay;
-            swept = VecDeque::into_iter(out).map(|comer| comer.job).collect();
-            self.sweep_at = SHORT.max(2 * self.line.len());
+        if self.doubled.is(self.line.len()) {
+            swept = sweep(&mut self.line, |comer| gone(&comer.job));
+            self.doubled.swept(self.line.len());
         }
         let ticket = self.next;
         self.next += 1;
         self.line.push_back(Comer { ticket, job });
-        (ticket, swept)
+        (ticket, swept.into_iter().map(|comer| comer.job).collect())
     }
 
     pub(crate) fn pop(&mut self) -> Option<Comer<T>> {

@@ -48,6 +48,13 @@ impl<T> Inner<T> {
         came
     }
 
+    /// As many come in from the door as there is room for.
+    pub(super) fn let_in_who_may(&mut self, rules: &Rules) {
+        while !self.door.is_empty() && self.lanes.queued() < self.arriving.saturating_add(rules.bound) {
+            self.let_in();
+        }
+    }
+
     /// More jobs are queued than the bound allows, those not counted that somebody is coming for.
     pub(super) fn is_too_long(&self, rules: &Rules) -> bool {
         self.lanes.queued().saturating_sub(self.arriving) > rules.bound

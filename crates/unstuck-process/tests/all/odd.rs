@@ -53,3 +53,18 @@ async fn a_child_without_memory_for_anything_is_an_error_and_not_a_wait() {
     let error = pool.spawn(takes_memory::job(1 << 28)).await.unwrap_err();
     assert!(error.is_transport() || error.is_worker_death(), "{error}");
 }
+
+#[test]
+fn jobs_given_up_in_the_queue_do_not_pile_up() {
+    let (pool, folder) = (pool(1), Folder::new());
+    let first = pool.spawn(waits::job(folder.mark("begun"), folder.mark("go")));
+    folder.wait_for("begun");
+    for _ in 0..1_000 {
+        assert!(pool.spawn(increment::job(vec![0; 100_000])).cancel());
+    }
+    assert!(pool.statistics().queued <= 16, "{:?}", pool.statistics());
+    let last = pool.spawn(double::job(21));
+    folder.put("go");
+    first.wait().unwrap();
+    assert_eq!(last.wait().unwrap(), 42);
+}

@@ -11,14 +11,18 @@
 //! | `idle` | 200 jobs, then idle |
 //! | `files` | files and names, off the workers |
 //! | `adaptive` | short calls on their worker: who is short, the net, everything as in the pool |
+//! | `given_up` | jobs that were given up in a queue leave nothing there |
+//! | `odd` | odd jobs, arguments and moments |
 //! | `cpu` | the CPU pool: panics, jobs that wait for jobs, order, limits, who goes first |
 
 mod adaptive;
 mod cpu;
 mod ending;
 mod files;
+mod given_up;
 mod idle;
 mod lanes;
+mod odd;
 mod queues;
 mod tokens;
 mod waiting;
