@@ -203,8 +203,15 @@ fn ramp_up(rounds: usize) -> Table {
         times[1].push(probe::ramp_up::<Tokio>());
         times[2].push(probe::ramp_up::<Smol>());
     }
-    let medians = times.map(|times| Spread::new(times).median().as_secs_f64());
-    versus(&mut table, "to_thread, ramp-up to 500 threads", medians, short);
+    for (which, name) in
+        ["to_thread, ramp-up to 500 threads", "..., the poll that submits them"].iter().enumerate()
+    {
+        let median = |times: &Vec<[Duration; 2]>| {
+            let times = times.iter().map(|times| times[which]).collect();
+            Spread::new(times).median().as_secs_f64()
+        };
+        versus(&mut table, name, times.each_ref().map(median), short);
+    }
     table
 }
 

@@ -57,9 +57,12 @@ pub fn memory<R: Rt>() -> Option<f64> {
     ask(R::NAME, "memory").first().copied()
 }
 
-/// How long a fresh pool takes until [`blocking::RAMP`] closures run at once.
-pub fn ramp_up<R: Rt>() -> Duration {
-    Duration::from_secs_f64(ask(R::NAME, "ramp-up")[0])
+/// How long a fresh pool takes until [`blocking::RAMP`] closures run at once, and how long the poll that submits them.
+pub fn ramp_up<R: Rt>() -> [Duration; 2] {
+    match ask(R::NAME, "ramp-up")[..] {
+        [all, submitted] => [all, submitted].map(Duration::from_secs_f64),
+        _ => panic!("two figures"),
+    }
 }
 
 /// How long after that it takes until the pool's threads are gone, and how many are left if that takes too long. By the
@@ -125,7 +128,7 @@ fn ask(name: &str, what: &str) -> Vec<f64> {
 fn answer<R: Rt>(what: &str, rt: &R) {
     let numbers = match what {
         "memory" => Vec::from_iter(bytes_per_pending_task(rt)),
-        "ramp-up" => vec![blocking::ramp_up(rt).as_secs_f64()],
+        "ramp-up" => blocking::ramp_up(rt).map(|time| time.as_secs_f64()).to_vec(),
         "back-down" => back_down_in_numbers(rt),
         "idle" => watch_it_idle(rt).unwrap_or_default(),
         "storm" => watch_a_storm(rt),

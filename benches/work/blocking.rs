@@ -165,10 +165,11 @@ pub fn back_down<R: Rt>(rt: &R) -> Option<(Duration, u64)> {
     }
 }
 
-/// How long it takes until 500 closures run at the same time, each on its own thread.
+/// How long it takes until 500 closures run at the same time, each on its own thread; and how long the poll took that
+/// submitted them.
 ///
 /// Only a fresh pool can tell, so this is asked in a fresh process ([`crate::kit::probe`]).
-pub fn ramp_up<R: Rt>(rt: &R) -> Duration {
+pub fn ramp_up<R: Rt>(rt: &R) -> [Duration; 2] {
     in_task(rt, async {
         let start = Instant::now();
         let all_run = Arc::new(Barrier::new(RAMP));
@@ -179,9 +180,10 @@ pub fn ramp_up<R: Rt>(rt: &R) -> Duration {
             })
         };
         let jobs: Vec<_> = (0..RAMP).map(job).collect();
+        let submitted = start.elapsed();
         for job in jobs {
             job.await;
         }
-        start.elapsed()
+        [start.elapsed(), submitted]
     })
 }
