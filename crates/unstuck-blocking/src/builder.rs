@@ -166,7 +166,8 @@ impl Builder {
         self
     }
 
-    /// Called on each thread before its first job. A panic is reported on stderr, and the thread goes on.
+    /// Called on each thread before its first job. A panic is reported on stderr, and the thread goes on. It must not wait
+    /// for a job of this pool: its thread may be the one that is to run it.
     pub fn on_start(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
         self.recipe.on_start = Some(Arc::new(hook));
         self

@@ -15,8 +15,8 @@
 //! more may pass is none: where four connections are allowed, the fifth is refused. Before, a permit came back at once,
 //! whatever the room, since a wait for room can be for ever: the one that was let in meanwhile may want a lock of the
 //! user's that the first one holds across its wait. But that is what a lock held across any wait risks, everybody can see
-//! it in their own code, and nobody who is promised a limit can see the one more. So the limit is exact, and whoever waits
-//! for a second to come back [says so](Gate::come_back), with names.
+//! it in their own code, and nobody who is promised a limit can see the one more. So the limit is exact, and who waits for
+//! a second to come back [says so](Gate::come_back), with names.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

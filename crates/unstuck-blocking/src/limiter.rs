@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::gate::{Counts, Gate};
@@ -39,7 +40,8 @@ use crate::worker;
 /// lends its permit meanwhile and, like a thread that waits on a condition variable, takes it back before it goes on: it
 /// waits for room, and goes before those in line. Two things follow. *What a job holds across such a wait is not limited*:
 /// open the connection after it. And *hold no lock across it* that others in the limiter want: they would wait for each
-/// other. Who waits for a second to come back says so on stderr.
+/// other. The first one that waits for a second to come back says so on stderr. In `Handle::block_on` every await that
+/// sleeps is such a wait: a time limit in there may be noticed as late as the others take.
 #[derive(Clone)]
 pub struct Limiter {
     inner: Arc<Inner>,
@@ -48,6 +50,8 @@ pub struct Limiter {
 struct Inner {
     name: Arc<str>,
     gate: Gate<Held>,
+    /// It was said that a job waits long for its permit to come back.
+    told: AtomicBool,
 }
 
 /// A job that waits for a permit, and the pool that it goes to then.
@@ -84,7 +88,13 @@ impl Limiter {
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, limit: usize) -> Self {
         check(limit);
-        Self { inner: Arc::new(Inner { name: name.into(), gate: Gate::new(limit) }) }
+        Self {
+            inner: Arc::new(Inner {
+                name: name.into(),
+                gate: Gate::new(limit),
+                told: AtomicBool::new(false),
+            }),
+        }
     }
 
     /// The name it was given.
@@ -162,10 +172,16 @@ impl Limiter {
         self.inner.gate.first_to_gain(|held| describe(&held.entry))
     }
 
-    /// Ends what [`lend`](Self::lend) began, as soon as there is room. Calls `tell` if that takes long.
+    /// Ends what [`lend`](Self::lend) began, as soon as there is room. Calls `tell` if that takes long, once in the limiter's
+    /// life: among long jobs nothing is wrong with that.
     pub(crate) fn take_back(&self, tell: impl FnOnce()) {
         const SILENCE: Duration = Duration::from_secs(1);
-        self.inner.gate.come_back(SILENCE, tell);
+        self.inner.gate.come_back(SILENCE, || {
+            // Relaxed: a once-flag that guards nothing.
+            if !self.inner.told.swap(true, Ordering::Relaxed) {
+                tell();
+            }
+        });
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {

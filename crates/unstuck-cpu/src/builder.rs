@@ -111,7 +111,8 @@ impl Builder {
     }
 
     /// Called on each thread before its first job. If it panics the pool is broken, as in Python: every job that has
-    /// not begun is rejected, and so is every later one.
+    /// not begun is rejected, and so is every later one. It must not wait for a job of this pool: its thread may be the one
+    /// that is to run it.
     pub fn initializer(mut self, initializer: impl Fn() + Send + Sync + 'static) -> Self {
         self.recipe.initializer = Some(Arc::new(initializer));
         self

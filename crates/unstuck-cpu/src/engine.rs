@@ -14,6 +14,8 @@
 //! A job that waits for another one on a handle of ours says so before it sleeps ([`Host`]), and a thread is added for the
 //! time: a rayon pool of its own with a single thread, since rayon's pools do not grow.
 
+mod post;
+
 use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,7 +23,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
-use unstuck_core::job::{CancelToken, Host, QueuedJob, RunningJob, Shutdown, ShutdownReport, say};
+use unstuck_core::job::{CancelToken, QueuedJob, RunningJob, Shutdown, ShutdownReport, say};
 use unstuck_core::sync::Mutex;
 
 use crate::builder::Recipe;
@@ -29,6 +31,7 @@ use crate::crew::Crew;
 use crate::permits::Permits;
 use crate::pool::Statistics;
 use crate::roll::{Call, Kind, Refused, Roll, Rules};
+use post::Post;
 
 const CLOSED: &str = "its compute pool has shut down: submit before the shutdown, or to another pool";
 const BROKEN: &str =
@@ -411,35 +414,6 @@ impl Engine {
             queued: counts.queued,
             running: counts.running,
             done: counts.done,
-        }
-    }
-}
-
-/// Where a job that is about to sleep says so.
-struct Post(Weak<Engine>);
-
-impl Host for Post {
-    fn waits(&self) -> Result<(), String> {
-        let Some(engine) = self.0.upgrade() else { return Ok(()) };
-        let tell = |first: &Entry| {
-            let me = CancelToken::current().map_or("a closure".into(), |job| job.to_string());
-            let (name, threads) = (&engine.recipe.name, engine.recipe.threads);
-            format!(
-                "{me} would wait on the last thread of '{name}' that does not wait already ({threads} and {MAX_EXTRA} \
-                 added), and {} is queued behind it: await it in a task, or use rayon's join",
-                first.job.token(),
-            )
-        };
-        let call = engine.roll.waits(BUSY.get() == Busy::InShift, tell)?;
-        engine.permits.lend();
-        engine.send(call);
-        Ok(())
-    }
-
-    fn goes_on(&self) {
-        if let Some(engine) = self.0.upgrade() {
-            engine.permits.take_back();
-            engine.roll.goes_on(BUSY.get() == Busy::InShift);
         }
     }
 }

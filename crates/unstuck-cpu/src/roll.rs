@@ -41,10 +41,13 @@
 //!
 //! # What we dropped
 //! * A closure given to rayon for each job: 16 empty jobs cost 16 wake-ups of threads that mostly find nothing.
+//! * A call only when the first job has shown to be long, which would save a burst of short ones a wake-up: jobs may wait for
+//!   each other where nobody sees it, at a barrier or on a channel, and would never meet.
 //! * No queue of ours: nobody could take queued jobs back at once at a shutdown.
 //! * To run other jobs on top of one that waits: the waiting one may be what *they* wait for, and lies beneath them.
 
 mod answers;
+mod whom;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -332,106 +335,5 @@ impl<T, R: Clone, const FAULT: u8> Roll<T, R, FAULT> {
     /// What was noted of the jobs that run.
     pub(crate) fn running(&self) -> Vec<R> {
         self.inner.lock().running.iter().flatten().cloned().collect()
-    }
-}
-
-impl<T, R> Inner<T, R> {
-    /// How many shifts go on with the queue, or will: those on threads that wait do not.
-    fn able(&self, rules: &Rules) -> usize {
-        let main = self.main.min(rules.threads.saturating_sub(self.lost));
-        (main + self.extra).saturating_sub(self.waiting)
-    }
-
-    /// Arriving shifts that will find a thread.
-    fn on_their_way(&self, rules: &Rules) -> usize {
-        self.arriving.saturating_sub((self.main + self.lost).saturating_sub(rules.threads))
-    }
-
-    /// Rule 4: a shift on a free thread, else on an extra one, if fewer go on than there are threads.
-    fn call(&mut self, rules: &Rules) -> Call {
-        let call = match () {
-            () if self.able(rules) >= rules.threads => return Call::Nobody,
-            () if self.main + self.lost < rules.threads => Call::Main,
-            // Rule 5: for what jobs have submitted, or if nobody goes on.
-            () if self.nested.is_empty() && self.able(rules) > 0 => return Call::Nobody,
-            () if self.waiting + self.lost > self.extra && self.extra < rules.max_extra => Call::Extra,
-            () => return Call::Nobody,
-        };
-        match call {
-            Call::Extra => self.extra += 1,
-            _ => self.main += 1,
-        }
-        self.arriving += 1;
-        self.open += 1;
-        call
-    }
-
-    /// A call if more jobs are queued than shifts arrive.
-    fn call_if_missing(&mut self, rules: &Rules) -> Call {
-        if self.on_their_way(rules) >= self.queued() { Call::Nobody } else { self.call(rules) }
-    }
-
-    /// A call if jobs are queued and no shift arrives.
-    fn call_if_nobody_comes(&mut self, rules: &Rules) -> Call {
-        if self.queued() == 0 || self.on_their_way(rules) > 0 { Call::Nobody } else { self.call(rules) }
-    }
-
-    fn queued(&self) -> usize {
-        self.queue.len() + self.nested.len()
-    }
-
-    fn discard(&mut self) -> VecDeque<T> {
-        let mut all = std::mem::take(&mut self.queue);
-        all.append(&mut self.nested);
-        all
-    }
-
-    /// The next job for such a shift.
-    fn take(&mut self, rules: &Rules, kind: Kind, first: bool) -> Option<T> {
-        let able = self.able(rules);
-        if kind.guest {
-            // One job; what is left is for the one it called.
-            return if first { self.nested.pop_front().or_else(|| self.queue.pop_front()) } else { None };
-        }
-        if able > rules.threads {
-            return None; // after waits there may be more at work than threads
-        }
-        if kind.extra {
-            let alone = first && able <= 1;
-            return self.nested.pop_front().or_else(|| if alone { self.queue.pop_front() } else { None });
-        }
-        self.taken = self.taken.wrapping_add(1);
-        if self.taken % OUTSIDE_TURN == 0 {
-            return self.queue.pop_front().or_else(|| self.nested.pop_front());
-        }
-        self.nested.pop_front().or_else(|| self.queue.pop_front())
-    }
-
-    fn counts_out(&mut self, kind: Kind) {
-        if kind.extra {
-            self.extra -= 1;
-        } else {
-            self.main -= 1;
-        }
-    }
-
-    fn absent(&mut self, in_shift: bool, one: isize) {
-        let count = if in_shift { &mut self.waiting } else { &mut self.lost };
-        *count = count.checked_add_signed(one).expect("as many come back as have left");
-    }
-
-    fn begins(&mut self, what: R) -> usize {
-        if let Some(place) = self.free.pop() {
-            self.running[place] = Some(what);
-            return place;
-        }
-        self.running.push(Some(what));
-        self.running.len() - 1
-    }
-
-    fn ends(&mut self, place: usize) -> Option<R> {
-        self.free.push(place);
-        self.done += 1;
-        self.running[place].take()
     }
 }

@@ -196,6 +196,23 @@ fn a_limit_that_grows_lets_a_lender_go_on_at_once() {
 }
 
 #[test]
+fn a_pool_that_is_cut_short_names_the_job_that_waits_for_its_permit_and_ends_when_that_can_go_on() {
+    let pool = ThreadPool::builder().build().unwrap();
+    let limiter = Limiter::new("one at a time", 1);
+    let (other, inside) = (Gate::new(), Gate::new());
+    let (_, jobs) = lent(&pool, &limiter, &other, &inside);
+    inside.wait_for(1);
+    other.open();
+    until("the lender wants its permit back", || limiter.statistics().returning == 1);
+    let report = pool.shutdown_timeout(std::time::Duration::ZERO).to_string();
+    assert!(report.contains("job 'lender'") && report.contains("job 'gainer'"), "{report}");
+    inside.open();
+    pool.shutdown();
+    jobs.into_iter().for_each(|job| job.wait().unwrap());
+    assert_eq!((pool.statistics().threads, limiter.statistics().running), (0, 0));
+}
+
+#[test]
 fn who_waits_long_for_a_lent_permit_says_for_whom() {
     // Its stderr is a file, so that it can wait for what it says itself.
     let behind = [
