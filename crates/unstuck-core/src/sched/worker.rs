@@ -48,8 +48,9 @@ pub(crate) struct Worker {
     unseen: Cell<usize>,
     /// How often in a row it has looked around when it ran out of work, and found nothing.
     in_vain: Cell<u32>,
-    /// When it stole last and how many polls it had begun then, until that theft has been judged.
-    theft: Cell<Option<(Instant, u64)>>,
+    /// Since when it lives on what it fetches from elsewhere, and how many polls it had begun then, until that has been
+    /// judged.
+    haul: Cell<Option<(Instant, u64)>>,
 }
 
 impl Worker {
@@ -66,7 +67,7 @@ impl Worker {
             was_long: Cell::new(false),
             unseen: Cell::new(0),
             in_vain: Cell::new(0),
-            theft: Cell::new(None),
+            haul: Cell::new(None),
         }
     }
 

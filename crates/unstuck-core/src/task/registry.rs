@@ -78,6 +78,7 @@ struct Shard {
     used: usize,
     /// All blocks with unfinished tasks, and the one that is being filled.
     blocks: Vec<NonNull<Block>>,
+    spare: Vec<Box<Block>>,
     closed: bool,
 }
 
@@ -160,8 +161,6 @@ impl Registry {
         if shard.used == SLOTS {
             shard.filling = None;
         }
-        // SAFETY: only the caller knows the task yet; later readers come through the queue it is about to enter.
-        header.filed.with_mut(|filed| unsafe { *filed = Filed::new(block, slot) });
         // SAFETY: a block being filled is alive (the bits of its empty slots are set).
         unsafe { block.as_ref() }.slots[slot].set(task.as_ptr());
         true
@@ -198,10 +197,12 @@ impl Registry {
         // SAFETY: still on the list, so alive.
         shard.unlist(unsafe { &*block });
         let closed = shard.closed;
-        drop(shard);
         // SAFETY: no bit is set: every slot was filled and emptied, or given up by `close`; it is off the list, so no
         // snapshot sees it; made by `new_block` from a box.
-        drop(unsafe { Box::from_raw(block.cast_mut()) });
+        let block = unsafe { Box::from_raw(block.cast_mut()) };
+        let left = if shard.spare.len() < 4 { shard.spare.push(block); None } else { Some(block) };
+        drop(shard);
+        drop(left);
         // Two last tasks may leave two shards at once. Each looks at all shards after it has left its own, so the one
         // that looks later (the locks put them in an order) finds all of them empty.
         closed && self.is_empty()
@@ -293,11 +294,14 @@ impl Registry {
 impl Shard {
     #[cold]
     fn new_block(&mut self) -> NonNull<Block> {
-        let block = NonNull::from(Box::leak(Box::new(Block {
+        let block = self.spare.pop().unwrap_or_else(|| Box::new(Block {
             slots: std::array::from_fn(|_| Cell::new(ptr::null_mut())),
-            word: AtomicU64::new(bits(SLOTS)),
-            at: Cell::new(self.blocks.len()),
-        })));
+            word: AtomicU64::new(0),
+            at: Cell::new(0),
+        }));
+        block.word.store(bits(SLOTS), Ordering::Relaxed);
+        block.at.set(self.blocks.len());
+        let block = NonNull::from(Box::leak(block));
         self.filling = Some(block);
         self.used = 0;
         self.blocks.push(block);

@@ -29,10 +29,14 @@ const SEARCH_ROUNDS: u32 = patience(1_000);
 /// Pauses between two rounds.
 const SEARCH_PAUSES: u32 = patience(10);
 
-/// What a stolen task should take at least to be worth the theft: its lines change cores twice, 537 ns there and back.
-const WORTH_STEALING: Duration = Duration::from_micros(1);
+/// What a task that is fetched from elsewhere should take at least to be worth it: its lines change cores twice, 537 ns
+/// there and back.
+const WORTH_FETCHING: Duration = Duration::from_nanos(500);
 
-/// How long a thief naps when what it stole was not worth it. Long enough to be cheap, short enough for what lies
+/// So many polls are needed to tell. A single task that comes from outside now and then is no stream of petty ones.
+const TELLING: u32 = 16;
+
+/// How long a worker naps when what it fetched was not worth it. Long enough to be cheap, short enough for what lies
 /// behind a poll that blocks (the kernel adds up to 50 µs).
 const NAP: Duration = Duration::from_micros(50);
 
@@ -40,9 +44,11 @@ impl Worker {
     /// No work here: looks elsewhere, and sleeps in between. Gives a task, or nothing if there is work here now or
     /// nothing is left to do.
     pub(super) fn search(&self) -> Option<Runnable> {
-        let petty = self.was_petty_theft();
+        if let Some(task) = self.fetch() {
+            return Some(task);
+        }
         let mut searching = self.shared.idle.start_searching();
-        if searching && petty {
+        if searching && self.was_petty_haul() {
             searching = self.nap();
         }
         if searching {
@@ -76,12 +82,15 @@ impl Worker {
         }
     }
 
-    /// True if the last theft brought tasks that were too short to be worth it.
-    fn was_petty_theft(&self) -> bool {
-        self.theft.take().is_some_and(|(when, polls)| {
-            let polls = self.pulse().beat.polls() - polls; // our own counter
-            u32::try_from(polls).is_ok_and(|polls| when.elapsed() < WORTH_STEALING * polls)
-        })
+    /// True if what was fetched lately were tasks too short to be worth it.
+    fn was_petty_haul(&self) -> bool {
+        let Some((since, before)) = self.haul.get() else { return false };
+        let polls = u32::try_from(self.pulse().beat.polls() - before).unwrap_or(u32::MAX); // our own counter
+        let petty = since.elapsed() < WORTH_FETCHING.saturating_mul(polls.max(TELLING));
+        if polls >= TELLING || !petty {
+            self.haul.set(None);
+        }
+        petty && polls >= TELLING
     }
 
     /// Sleeps if there is really nothing to do. True if the worker counts as searching afterwards.
@@ -159,8 +168,22 @@ impl Worker {
         }
     }
 
+    /// Takes what lies outside. Does not say first that it searches: the counts are on a line that whoever pushes from
+    /// outside reads each time.
+    fn fetch(&self) -> Option<Runnable> {
+        let task = self.shared.injector.steal_into(&self.local, Injector::BATCH)?;
+        self.note_haul();
+        Some(task)
+    }
+
+    fn note_haul(&self) {
+        if self.haul.get().is_none() {
+            self.haul.set(Some((Instant::now(), self.pulse().beat.polls()))); // our own counter
+        }
+    }
+
     fn steal(&self) -> Option<Runnable> {
-        if let Some(task) = self.shared.injector.steal_into(&self.local, Injector::BATCH) {
+        if let Some(task) = self.fetch() {
             return Some(task);
         }
         let remotes = self.shared.occupied();
@@ -170,7 +193,7 @@ impl Worker {
             if victim != self.index && !remotes[victim].stealer.is_empty() {
                 if let Some(task) = remotes[victim].stealer.steal_into(&self.local) {
                     self.count(&self.pulse().steals);
-                    self.theft.set(Some((Instant::now(), self.pulse().beat.polls()))); // our own counter
+                    self.note_haul();
                     return Some(task);
                 }
             }
