@@ -6,8 +6,9 @@
 //! protocols themselves carry no trace of their tests.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::{env, fs};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
 struct Mutant {
     /// What is missing.
@@ -99,7 +100,7 @@ impl Laboratory {
         Self { home, cfg: cfg.to_owned() }
     }
 
-    /// True if the mutant's model fails. `patience` times as many schedules as usual are tried.
+    /// True if the mutant's model fails, or hangs. `patience` times as many schedules as usual are tried.
     fn try_out(&self, mutant: &Mutant, patience: usize) -> bool {
         let file = self.home.join("crates/unstuck-core/src").join(mutant.file);
         fs::write(
@@ -107,29 +108,60 @@ impl Laboratory {
             mutant.mutated(&self.home.join("sound")).expect("see every_mutant_finds_the_line_it_changes"),
         )
         .expect("writable");
+        let model = self.build(mutant);
+        fs::copy(self.home.join("sound").join(mutant.file), &file).expect("put back");
+        let log = self.home.join("log");
+        let output = fs::File::create(&log).expect("writable");
+        let mut child = Command::new(model)
+            .args(["--exact", mutant.model])
+            .env("SHUTTLE_SCHEDULES", (2_000 * patience).to_string())
+            .stdout(output.try_clone().expect("another handle"))
+            .stderr(output)
+            .spawn()
+            .expect("the model starts");
+        let ended = wait(&mut child);
+        let text = String::from_utf8_lossy(&fs::read(&log).expect("readable")).into_owned();
+        assert!(text.contains("running 1 test"), "{}: there is no such model: {text}", mutant.without);
+        if env::var_os("MUTANT").is_some() {
+            println!("{text}");
+        }
+        !ended.is_some_and(|status| status.success())
+    }
+
+    /// The test binary of the crate as it lies there.
+    fn build(&self, mutant: &Mutant) -> PathBuf {
         let output = Command::new(env!("CARGO"))
             .current_dir(&self.home)
-            .args(["test", "--release", "--lib", "-p", "unstuck-core", "--", "--exact", mutant.model])
+            .args(["test", "--release", "--lib", "-p", "unstuck-core", "--no-run"])
             .env("CARGO_TARGET_DIR", self.home.join("target"))
             .env("RUSTFLAGS", format!("--cfg {} -Awarnings", self.cfg))
             // Built often, run shortly.
             .envs([("CARGO_INCREMENTAL", "1"), ("CARGO_PROFILE_RELEASE_DEBUG", "false")])
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
-            .env("SHUTTLE_SCHEDULES", (2_000 * patience).to_string())
+            .env("CARGO_TERM_COLOR", "never")
             .output()
             .expect("cargo runs");
-        fs::copy(self.home.join("sound").join(mutant.file), &file).expect("put back");
-        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert!(
-            text.contains("running 1 test"),
-            "{} did not build, or has no such model: {text}",
-            mutant.without
-        );
-        if env::var_os("MUTANT").is_some() {
-            println!("{text}");
-        }
-        !output.status.success()
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "without {} it does not build: {text}", mutant.without);
+        // "  Executable unittests src/lib.rs (target/…/unstuck_core-0123456789abcdef)"
+        let path = text.rsplit_once('(').and_then(|(_, path)| path.split_once(')'));
+        self.home.join(path.unwrap_or_else(|| panic!("cargo names no executable: {text}")).0)
     }
+}
+
+/// Waits for a model's end. `None` if it went on for longer than any model does (each stops by itself after a minute): it
+/// hangs, and is stopped.
+fn wait(child: &mut Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + Duration::from_secs(180);
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait().expect("it is our child") {
+            return Some(status);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().expect("it is our child");
+    child.wait().expect("it is our child");
+    None
 }
 
 fn copy(from: &Path, to: &Path) {

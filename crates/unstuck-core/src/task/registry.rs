@@ -4,7 +4,7 @@
 //! # How it is built
 //!
 //! A task's place in the registry is a *slot*, a pointer in a *block* of 62. Blocks are filled once, from front to
-//! back, and freed when the last of their tasks has ended. Each thread files its tasks in a *shard*, which knows the
+//! back, and given back when the last of their tasks has ended. Each thread files its tasks in a *shard*, which knows the
 //! block being filled and all blocks that are still in use.
 //!
 //! ```text
@@ -78,7 +78,9 @@ struct Shard {
     used: usize,
     /// All blocks with unfinished tasks, and the one that is being filled.
     blocks: Vec<NonNull<Block>>,
-    spare: Vec<Box<Block>>,
+    /// A block that was freed last. With tasks that are spawned on one core and end on another, memory that comes back from
+    /// there through the allocator costs more than the task (its arena's lock and lists change cores too).
+    spare: Option<Box<Block>>,
     closed: bool,
 }
 
@@ -200,9 +202,9 @@ impl Registry {
         // SAFETY: no bit is set: every slot was filled and emptied, or given up by `close`; it is off the list, so no
         // snapshot sees it; made by `new_block` from a box.
         let block = unsafe { Box::from_raw(block.cast_mut()) };
-        let left = if shard.spare.len() < 4 { shard.spare.push(block); None } else { Some(block) };
+        let unneeded = shard.spare.replace(block);
         drop(shard);
-        drop(left);
+        drop(unneeded);
         // Two last tasks may leave two shards at once. Each looks at all shards after it has left its own, so the one
         // that looks later (the locks put them in an order) finds all of them empty.
         closed && self.is_empty()
@@ -294,11 +296,8 @@ impl Registry {
 impl Shard {
     #[cold]
     fn new_block(&mut self) -> NonNull<Block> {
-        let block = self.spare.pop().unwrap_or_else(|| Box::new(Block {
-            slots: std::array::from_fn(|_| Cell::new(ptr::null_mut())),
-            word: AtomicU64::new(0),
-            at: Cell::new(0),
-        }));
+        let block = self.spare.take().unwrap_or_default();
+        // Relaxed: others learn of the block by way of the tasks in it, or under the lock.
         block.word.store(bits(SLOTS), Ordering::Relaxed);
         block.at.set(self.blocks.len());
         let block = NonNull::from(Box::leak(block));
@@ -328,6 +327,13 @@ impl Shard {
             // SAFETY: blocks on the list are alive under its lock.
             (unsafe { block.as_ref() }, bits(filled))
         })
+    }
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        let slots = std::array::from_fn(|_| Cell::new(ptr::null_mut()));
+        Self { slots, word: AtomicU64::new(0), at: Cell::new(0) }
     }
 }
 

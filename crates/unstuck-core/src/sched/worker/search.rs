@@ -34,7 +34,11 @@ const SEARCH_PAUSES: u32 = patience(10);
 const WORTH_FETCHING: Duration = Duration::from_nanos(500);
 
 /// So many polls are needed to tell. A single task that comes from outside now and then is no stream of petty ones.
+#[cfg(not(unstuck_shuttle))]
 const TELLING: u32 = 16;
+/// A model has but few tasks.
+#[cfg(unstuck_shuttle)]
+const TELLING: u32 = 2;
 
 /// How long a worker naps when what it fetched was not worth it. Long enough to be cheap, short enough for what lies
 /// behind a poll that blocks (the kernel adds up to 50 µs).
