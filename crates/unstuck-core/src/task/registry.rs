@@ -163,6 +163,8 @@ impl Registry {
         if shard.used == SLOTS {
             shard.filling = None;
         }
+        // SAFETY: only the caller knows the task yet; later readers come through the queue it is about to enter.
+        header.filed.with_mut(|filed| unsafe { *filed = Filed::new(block, slot) });
         // SAFETY: a block being filled is alive (the bits of its empty slots are set).
         unsafe { block.as_ref() }.slots[slot].set(task.as_ptr());
         true
