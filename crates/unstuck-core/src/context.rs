@@ -6,6 +6,7 @@
 //! before and one after each poll.
 
 mod cancelling;
+pub mod debts;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -25,7 +26,7 @@ use crate::local::LocalLoop;
 use crate::sched::Worker;
 use crate::sync::thread_local;
 use crate::task::frames::{Frames, Main, MainRef, Owner};
-use crate::task::{Header, Left, TaskRef, is_waker_of};
+use crate::task::{Header, Left, TaskRef, borrowed_waker, is_waker_of};
 
 /// Pointers and flags only: a thread-local without a destructor is one addition away, without a look whether it is
 /// still alive. It is asked at every wake and every poll.
@@ -44,6 +45,8 @@ struct Context {
     main_waker: Cell<Option<NonNull<Waker>>>,
     /// What happened during this poll, on this thread.
     notes: Cell<u8>,
+    /// Who is called at the end of a poll that owes something.
+    creditor: Cell<Option<fn(&Waker)>>,
     /// Async code is being run here: blocking this thread would stall it.
     inside: Cell<bool>,
 }
@@ -61,6 +64,7 @@ thread_local! {
             main: Cell::new(None),
             main_waker: Cell::new(None),
             notes: Cell::new(0),
+            creditor: Cell::new(None),
             inside: Cell::new(false),
         }
     };
@@ -78,6 +82,10 @@ const HIDDEN: u8 = 1 << 3;
 const HELD: u8 = 1 << 4;
 /// The task has ended, and those who wait for it are being woken.
 const ENDED: u8 = 1 << 5;
+/// Something is to be done when this poll ends.
+const OWES: u8 = 1 << 6;
+/// The task has ended, and nobody would do it any more.
+const CLOSED: u8 = 1 << 7;
 
 /// Restores what was there before it was made. Stays on its thread.
 #[must_use = "the runtime is left when the guard is dropped"]
@@ -166,6 +174,7 @@ pub fn is_inside() -> bool {
 /// Notes which task is being polled, until the guard is dropped.
 #[inline]
 pub(crate) fn enter_task(task: NonNull<Header>) -> Running {
+    debts::settle();
     CONTEXT
         .with(|context| Running { task: context.task.replace(Some(task)), notes: context.notes.replace(0) })
 }
@@ -180,8 +189,11 @@ pub(crate) fn enter_main<'a>(main: &'a Arc<Main>, waker: &'a Waker) -> impl Drop
         _alive: PhantomData<(&'a Main, &'a Waker)>,
     }
     impl Drop for Leave<'_> {
-        fn drop(&mut self) {} // its fields do
+        fn drop(&mut self) {
+            debts::settle(); // its fields do the rest
+        }
     }
+    debts::settle();
     Leave {
         _main: Restore::set(|context| &context.main, Some(NonNull::from(&**main))),
         _waker: Restore::set(|context| &context.main_waker, Some(NonNull::from(waker))),
@@ -281,7 +293,7 @@ impl<T: Copy + 'static> Drop for Restore<T> {
 
 /// Something was delivered, and a poll follows: what was noted meanwhile is answered by that.
 pub(crate) fn forget_notes() {
-    CONTEXT.with(|context| context.notes.set(context.notes.get() & HELD));
+    CONTEXT.with(|context| context.notes.set(context.notes.get() & (HELD | OWES | CLOSED)));
 }
 
 #[inline]
@@ -316,6 +328,17 @@ fn is_own_waker(waker: &Waker) -> bool {
         // SAFETY: set by `enter_main`, whose guard borrows it.
         (None, Some(main)) => waker.will_wake(unsafe { main.as_ref() }),
         (None, None) => false,
+    }
+}
+
+/// Gives `f` the waker with which the task or main future is being polled on this thread, if one is.
+fn with_own_waker(f: impl FnOnce(&Waker)) {
+    match CONTEXT.with(|context| (context.task.get(), context.main_waker.get())) {
+        // SAFETY: set by `enter_task` for the time of a poll, during which the runnable's reference is held.
+        (Some(task), _) => f(&borrowed_waker(unsafe { task.as_ref() })),
+        // SAFETY: set by `enter_main`, whose guard borrows it.
+        (None, Some(main)) => f(unsafe { main.as_ref() }),
+        (None, None) => {}
     }
 }
 
@@ -366,6 +389,7 @@ pub fn outside<R>(f: impl FnOnce() -> R) -> R {
 ///
 /// Only who asks whether this *thread* will come back soon (a shutdown that would wait for it) still sees the worker.
 pub fn as_pool_thread<R>(f: impl FnOnce() -> R) -> R {
+    debts::settle();
     let worker = CONTEXT.with(|context| context.worker.get());
     let _lent = Restore::set(|context| &context.lent, worker);
     let _worker = Restore::set(|context| &context.worker, None);

@@ -14,7 +14,7 @@
 //! | [`driver`] | where a worker sleeps: the seam to timers and sockets |
 //! | [`job`] | what the pools run: a closure, its result, its handle |
 //! | [`inspect`] | who waits for whom, while somebody wants to see |
-//! | `context` | which runtime am I in? |
+//! | `context` | which runtime am I in? what does this poll leave to its end? |
 //! | `vars` | context variables: what a task knows without being told |
 
 #[doc(hidden)]
@@ -44,6 +44,8 @@ pub use block_on::wait as wait_here;
 pub use callbacks::CallbackId;
 #[doc(hidden)]
 pub use callbacks::{Callback, Callbacks};
+#[doc(hidden)]
+pub use context::debts;
 pub use context::{EnterGuard, as_pool_thread, current_task, is_inside, outside, spawn};
 #[doc(hidden)]
 pub use error::message as panic_message;

@@ -4,7 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::fresh;
 use crate::handle::TimeHandle;
+use crate::shared::Home;
 
 /// The timer of the runtime a thread is in, and the shard it arms its timers in.
 pub(crate) struct Current {
@@ -33,6 +35,13 @@ impl Current {
     }
 }
 
+impl Here {
+    #[inline]
+    pub(crate) fn home(self) -> Home {
+        Home { id: self.id, shard: self.shard }
+    }
+}
+
 /// Where this thread is.
 #[inline]
 pub(crate) fn here() -> Option<Here> {
@@ -46,6 +55,7 @@ pub(crate) fn here() -> Option<Here> {
 /// [`TimeHandle::enter`].
 pub fn enter(handle: &TimeHandle, shard: usize) -> EnterGuard {
     let current = Current { handle: handle.clone(), shard: handle.shard_number(shard) };
+    fresh::leave();
     HERE.set(Some(current.here()));
     let previous = CURRENT.with(|slot| slot.borrow_mut().replace(current));
     EnterGuard { previous, not_send: PhantomData }
@@ -61,6 +71,7 @@ pub struct EnterGuard {
 
 impl Drop for EnterGuard {
     fn drop(&mut self) {
+        fresh::leave();
         let previous = self.previous.take();
         HERE.set(previous.as_ref().map(Current::here));
         // A thread that is ending has no slot to restore. What is replaced is dropped outside of the borrow.

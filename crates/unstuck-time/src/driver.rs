@@ -29,8 +29,9 @@ use unstuck_core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::alarm::Alarm;
 use crate::clock::Clock;
-use crate::handle::{Shard, Shared, TimeHandle, register, unregister};
+use crate::handle::TimeHandle;
 use crate::instant::{NEVER, nanos};
+use crate::shared::{Shard, Shared, register, unregister};
 use crate::wheel::{Due, Progress};
 
 /// The timers taken out under one hold of a shard's lock: some ten microseconds.

@@ -38,13 +38,16 @@ mod alarm;
 mod clock;
 pub mod context;
 mod driver;
+mod fresh;
 mod handle;
 mod interval;
 mod limit;
+mod shared;
 mod slab;
 mod slack;
 mod sleep;
 mod timeout;
+mod timer;
 mod wheel;
 mod within;
 

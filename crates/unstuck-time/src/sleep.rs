@@ -26,9 +26,11 @@ use std::time::Duration;
 use unstuck_core::guard;
 use unstuck_core::inspect::{self, Await, On};
 
-use crate::handle::{Armed, Home, NoTimer, Seen};
+use crate::fresh::{self, Ticket};
+use crate::handle::NoTimer;
 use crate::instant::{Instant, nanos};
-use crate::wheel::Key;
+use crate::shared::{Armed, Home, Seen};
+use crate::wheel::{Key, Moved};
 
 /// Waits for `duration`; other tasks run meanwhile.
 ///
@@ -72,12 +74,13 @@ pub struct Sleep {
     runtime: u64,
     /// In nanoseconds; a duration while the sleep is `Homeless`.
     deadline: u64,
-    /// With `index` the timer's [`Key`] while `Armed`.
-    seq: u64,
+    /// With `index` the timer's [`Key`] while `Armed`, with `place` its [`Ticket`].
+    number: u64,
     /// Whom the timer would wake, while `Armed`.
     wakes: Wakes,
     index: u32,
     shard: u16,
+    place: u8,
     state: State,
 }
 
@@ -118,20 +121,24 @@ impl Sleep {
     pub(crate) fn relative(duration: Duration, here: Option<(Home, Instant)>) -> Self {
         let (home, deadline, state) = match here {
             Some((home, now)) => (home, (now + duration).as_nanos(), State::Fresh),
-            None => (Home { id: 0, shard: 0 }, nanos(duration), State::Homeless),
+            None => (Home::NOWHERE, nanos(duration), State::Homeless),
         };
-        let state = if duration.is_zero() { State::Yield } else { state };
-        Self { runtime: home.id, shard: home.shard, deadline, seq: 0, wakes: Wakes::NOBODY, index: 0, state }
+        Self::new(home, deadline, if duration.is_zero() { State::Yield } else { state })
     }
 
     #[inline]
     pub(crate) fn absolute(deadline: Instant, home: Option<Home>) -> Self {
         let (home, state) = match home {
             Some(home) => (home, State::FreshUntil),
-            None => (Home { id: 0, shard: 0 }, State::HomelessUntil),
+            None => (Home::NOWHERE, State::HomelessUntil),
         };
-        let deadline = deadline.as_nanos();
-        Self { runtime: home.id, shard: home.shard, deadline, seq: 0, wakes: Wakes::NOBODY, index: 0, state }
+        Self::new(home, deadline.as_nanos(), state)
+    }
+
+    #[inline]
+    fn new(home: Home, deadline: u64, state: State) -> Self {
+        let Home { id: runtime, shard } = home;
+        Self { runtime, deadline, number: 0, wakes: Wakes::NOBODY, index: 0, shard, place: 0, state }
     }
 
     /// The same sleep, giving `value` at its end; asyncio's `sleep(delay, result)`.
@@ -162,12 +169,31 @@ impl Sleep {
 
     /// Sets a new deadline, also for a sleep that has ended. A task that waits for it need not poll it again.
     pub fn reset(&mut self, deadline: Instant) {
-        let waker = self.disarm();
+        let moved = self.displace(deadline.as_nanos());
         self.deadline = deadline.as_nanos();
         self.state = if self.runtime == 0 { State::HomelessUntil } else { State::FreshUntil };
-        if let Some(Err(Due(waker))) = waker.map(|waker| self.arm(waker)) {
-            waker.wake(); // nobody polls: the driver has passed the new deadline already
+        match moved {
+            Moved::Gone => {}
+            Moved::Out(waker) => {
+                if let Err(Due(waker)) = self.arm(waker) {
+                    waker.wake(); // nobody polls: the driver has passed the new deadline already
+                }
+            }
+            // Also if it is over: at the end of the poll in which it was armed the timer is due, and wakes who waits.
+            Moved::Noted => self.state = if self.is_elapsed() { State::Over } else { State::Armed },
         }
+    }
+
+    /// Gives the timer another deadline, or takes it out.
+    fn displace(&self, deadline: u64) -> Moved {
+        if self.state != State::Armed {
+            return Moved::Gone;
+        }
+        if fresh::displace(self.home(), self.ticket(), deadline) {
+            return Moved::Noted;
+        }
+        let displaced = self.home().with(|shared| shared.displace(self.shard, self.key(), deadline));
+        displaced.unwrap_or(Moved::Gone)
     }
 
     fn home(&self) -> Home {
@@ -175,7 +201,11 @@ impl Sleep {
     }
 
     fn key(&self) -> Key {
-        Key { seq: self.seq, index: self.index }
+        Key { number: self.number, index: self.index }
+    }
+
+    fn ticket(&self) -> Ticket {
+        Ticket { key: self.key(), place: self.place }
     }
 
     /// Finds the runtime that a sleep created outside of one is polled in.
@@ -193,20 +223,27 @@ impl Sleep {
 
     #[inline]
     fn first_poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let looks = self.state == State::FreshUntil;
+        if let Some(ticket) = fresh::arm(self.home(), self.deadline, looks, cx.waker()) {
+            (self.number, self.index, self.place) = (ticket.key.number, ticket.key.index, ticket.place);
+            self.wakes = Wakes::of(cx.waker());
+            self.state = State::Armed;
+            return Poll::Pending;
+        }
         match self.arm(cx.waker().clone()) {
             Ok(()) => Poll::Pending,
             Err(Due(_)) => Poll::Ready(()),
         }
     }
 
-    /// Ends as `Armed`, or as `Over` with the waker given back.
-    #[inline]
+    /// Hangs the timer into the wheel. Ends as `Armed`, or as `Over` with the waker given back.
     fn arm(&mut self, waker: Waker) -> Result<(), Due> {
+        fresh::make_way();
         let (shard, deadline, looks) = (self.shard, self.deadline, self.state == State::FreshUntil);
         self.wakes = Wakes::of(&waker);
         match self.home().with(|shared| shared.arm(shard, deadline, looks, waker)) {
             Some(Armed::Hung(key)) => {
-                (self.seq, self.index) = (key.seq, key.index);
+                (self.number, self.index) = (key.number, key.index);
                 self.state = State::Armed;
                 Ok(())
             }
@@ -227,6 +264,11 @@ impl Sleep {
         }
         match self.home().with(|shared| shared.look(shard, key, deadline, cx.waker())) {
             Some(Seen::Waiting) => Poll::Pending,
+            Some(Seen::Loose) if same => Poll::Pending,
+            Some(Seen::Loose) => {
+                drop(self.disarm());
+                self.first_poll(cx)
+            }
             Some(Seen::Fired) => {
                 inspect::gone(self.note());
                 self.state = State::Over;
@@ -259,6 +301,9 @@ impl Sleep {
             return None;
         }
         self.state = State::FreshUntil;
+        if fresh::cancel(self.home(), self.ticket()) {
+            return None;
+        }
         let (shard, key) = (self.shard, self.key());
         self.home().with(|shared| shared.cancel(shard, key)).flatten()
     }

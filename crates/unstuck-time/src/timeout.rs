@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::handle::Home;
 use crate::instant::{Instant, NEVER};
+use crate::shared::Home;
 use crate::sleep::Sleep;
 use crate::within::Within;
 

@@ -30,20 +30,19 @@
 //! 3. A deadline that has passed hangs in the slot of the wheel's own tick.
 //! 4. A deadline that never comes (`sleep(Duration::MAX)`) hangs on a hook beside the levels, where nobody looks for the
 //!    next timer; it is kept to be cancelled, or told when the runtime ends.
+//! 5. A timer has a waker as long as it hangs somewhere. Without one it is *loose*: its key has been given out in advance
+//!    (fresh.rs), and it hangs nowhere yet. Who cancels or moves it meanwhile leaves a note in it, which is found when it
+//!    is to be hung.
 
 use std::task::Waker;
 
 use crate::instant::NEVER;
 use crate::slab::{NIL, Slab};
+use crate::timer::{CANCELLED, DIGIT, HOOK, LEVELS, LOOSE, MOVED, SLOTS, Slot, Tag, Timer};
+pub(crate) use crate::timer::{Due, Key};
 
 /// A tick is 2^10 ns: far below what a thread's sleep can resolve (some 50 µs), and a shift instead of a division.
 const TICK_SHIFT: u32 = 10;
-const DIGIT: u32 = 6;
-const SLOTS: usize = 1 << DIGIT;
-/// (64 - 10) / 6: every deadline has a level.
-const LEVELS: usize = 9;
-/// Invariant 4.
-const HOOK: Slot = Slot((LEVELS * SLOTS) as u16);
 /// The longest list above level 0 that `next_deadline` walks for its exact minimum.
 const WALK: usize = 64;
 
@@ -61,31 +60,42 @@ pub(crate) struct Wheel {
     unfolding: Option<Slot>,
     /// The last answer of `next_deadline`, while it holds.
     next: Option<u64>,
-    /// The number of the timer armed last: its order, and its identity for ever.
+    /// The place of the timer armed last in the order of arming.
     last_seq: u64,
+    /// The number of the key given out last.
+    last_number: u64,
+    /// How many timers are loose.
+    loose: usize,
 }
 
-struct Timer {
-    deadline: u64,
-    seq: u64,
-    waker: Waker,
-    prev: u32,
-    next: u32,
-    slot: Slot,
-}
-
-/// An armed timer's name.
+/// What became of a loose timer that was to be hung.
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
-    pub(crate) seq: u64,
-    pub(crate) index: u32,
+pub(crate) enum Hung {
+    /// It hangs, and is due then.
+    Until(u64),
+    /// Somebody has cancelled it. Its key is loose as before, and may be used again.
+    Cancelled,
 }
 
-/// A timer that fired. Sorting these brings them into the order in which they are to be woken.
-pub(crate) struct Due {
-    pub(crate) deadline: u64,
-    pub(crate) seq: u64,
-    pub(crate) waker: Waker,
+/// What became of a timer that was to be moved.
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum Moved {
+    /// It was taken out: here is its waker.
+    Out(Waker),
+    /// It is loose, and will be hung for the new deadline.
+    Noted,
+    /// It has fired.
+    Gone,
+}
+
+/// What a key names.
+pub(crate) enum Found<'a> {
+    /// It would wake this one.
+    Hanging(&'a mut Waker),
+    Loose,
+    Gone,
 }
 
 /// Whether [`Wheel::expire`] reached the present.
@@ -96,10 +106,6 @@ pub(crate) enum Progress {
     /// The budget ran out: let others have the lock, then go on.
     More,
 }
-
-/// Level and place in one number.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Slot(u16);
 
 impl Wheel {
     pub(crate) fn new(now: u64) -> Self {
@@ -112,6 +118,8 @@ impl Wheel {
             unfolding: None,
             next: Some(NEVER),
             last_seq: 0,
+            last_number: 0,
+            loose: 0,
         }
     }
 
@@ -119,33 +127,110 @@ impl Wheel {
     #[inline]
     pub(crate) fn arm(&mut self, deadline: u64, waker: Waker) -> Key {
         self.last_seq += 1;
-        let seq = self.last_seq;
+        self.last_number += 1;
+        let (seq, number) = (self.last_seq, self.last_number);
         let slot = self.slot_of(deadline);
         let next = self.head(slot);
-        let index = self.timers.insert(Timer { deadline, seq, waker, prev: NIL, next, slot });
+        let tag = Tag::new(number, slot);
+        let index = self.timers.insert(Timer { deadline, seq, waker: Some(waker), prev: NIL, next, tag });
         self.lead(index, slot, next);
-        if self.next.is_some_and(|next| deadline < next) {
-            self.next = Some(deadline);
-        }
-        Key { seq, index }
+        self.not_later_than(deadline);
+        Key { number, index }
     }
 
-    /// Takes a timer out; `None` if it has fired.
+    /// Gives a key out in advance; its timer is loose.
+    pub(crate) fn reserve(&mut self) -> Key {
+        self.last_number += 1;
+        self.loose += 1;
+        let number = self.last_number;
+        let tag = Tag::new(number, LOOSE);
+        let index =
+            self.timers.insert(Timer { deadline: NEVER, seq: 0, waker: None, prev: NIL, next: NIL, tag });
+        Key { number, index }
+    }
+
+    /// Takes a key back whose timer is loose.
+    pub(crate) fn release(&mut self, key: Key) {
+        let timer = self.timers.remove(key.index);
+        debug_assert!(timer.waker.is_none() && timer.tag.number() == key.number, "this timer is not loose");
+        self.loose -= 1;
+    }
+
+    /// Hangs a loose timer in, the `nth` of several after which [`hung`](Self::hung) is called.
+    pub(crate) fn hang(&mut self, key: Key, deadline: u64, nth: u64, waker: &Waker) -> Hung {
+        let seq = self.last_seq + nth;
+        let Some(timer) = self.timers.get_mut(key.index) else {
+            unreachable!("a loose timer keeps its place")
+        };
+        debug_assert!(timer.waker.is_none() && timer.tag.number() == key.number, "this timer is not loose");
+        let deadline = match timer.tag.slot() {
+            CANCELLED => {
+                timer.tag = Tag::new(key.number, LOOSE);
+                return Hung::Cancelled;
+            }
+            MOVED => timer.deadline,
+            _ => deadline,
+        };
+        timer.deadline = deadline;
+        timer.seq = seq;
+        timer.waker = Some(waker.clone());
+        self.link(key.index, self.slot_of(deadline));
+        self.loose -= 1;
+        self.not_later_than(deadline);
+        Hung::Until(deadline)
+    }
+
+    /// So many were hung: who is armed from now on comes after them.
+    pub(crate) fn hung(&mut self, count: u64) {
+        self.last_seq += count;
+    }
+
+    /// Takes a timer out; `None` if it has fired, or is loose: then it will not be hung.
     #[inline]
     pub(crate) fn cancel(&mut self, key: Key) -> Option<Waker> {
-        self.timers.get(key.index).filter(|timer| timer.seq == key.seq)?;
+        let timer = self.timers.get_mut(key.index).filter(|timer| timer.tag.number() == key.number)?;
+        if timer.waker.is_none() {
+            timer.tag = Tag::new(key.number, CANCELLED);
+            return None;
+        }
         let timer = self.unhang(key.index);
-        if self.timers.len() == 0 {
+        if self.len() == 0 {
             self.next = Some(NEVER);
         } else if self.next == Some(timer.deadline) {
             self.next = None;
         }
-        Some(timer.waker)
+        timer.waker
     }
 
-    /// The waker of a timer that has not fired.
-    pub(crate) fn waker(&mut self, key: Key) -> Option<&mut Waker> {
-        self.timers.get_mut(key.index).filter(|timer| timer.seq == key.seq).map(|timer| &mut timer.waker)
+    /// Takes a timer out that shall have another deadline.
+    pub(crate) fn displace(&mut self, key: Key, deadline: u64) -> Moved {
+        match self.find(key) {
+            Found::Hanging(_) => self.cancel(key).map_or(Moved::Gone, Moved::Out),
+            Found::Loose => {
+                if let Some(timer) = self.timers.get_mut(key.index) {
+                    (timer.deadline, timer.tag) = (deadline, Tag::new(key.number, MOVED));
+                }
+                Moved::Noted
+            }
+            Found::Gone => Moved::Gone,
+        }
+    }
+
+    /// What a key names.
+    pub(crate) fn find(&mut self, key: Key) -> Found<'_> {
+        match self.timers.get_mut(key.index).filter(|timer| timer.tag.number() == key.number) {
+            Some(Timer { waker: Some(waker), .. }) => Found::Hanging(waker),
+            Some(_) => Found::Loose,
+            None => Found::Gone,
+        }
+    }
+
+    /// A timer for `deadline` was hung.
+    #[inline]
+    fn not_later_than(&mut self, deadline: u64) {
+        if self.next.is_some_and(|next| deadline < next) {
+            self.next = Some(deadline);
+        }
     }
 
     /// The time up to which everything has fired.
@@ -153,9 +238,10 @@ impl Wheel {
         self.now
     }
 
-    /// How many timers are armed.
+    /// How many timers hang.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.timers.len()
+        self.timers.len() - self.loose
     }
 
     /// How many timers there is memory for.
@@ -204,7 +290,7 @@ impl Wheel {
         let mut wakers = Vec::with_capacity(self.len());
         for slot in (0..=HOOK.0).map(Slot) {
             while self.head(slot) != NIL {
-                wakers.push(self.unhang(self.head(slot)).waker);
+                wakers.extend(self.unhang(self.head(slot)).waker);
             }
         }
         self.unfolding = None;
@@ -269,7 +355,7 @@ impl Wheel {
                     return Progress::More;
                 }
                 *budget -= 1;
-                due.push(self.unhang(at).into());
+                due.extend(self.unhang(at).due());
             }
             at = next;
         }
@@ -287,7 +373,7 @@ impl Wheel {
             }
             *budget -= 1;
             if deadline <= self.now {
-                due.push(self.unhang(index).into());
+                due.extend(self.unhang(index).due());
             } else {
                 self.unlink(index);
                 self.link(index, self.slot_of(deadline));
@@ -312,7 +398,8 @@ impl Wheel {
     fn link(&mut self, index: u32, slot: Slot) {
         let next = self.head(slot);
         if let Some(timer) = self.timers.get_mut(index) {
-            (timer.prev, timer.next, timer.slot) = (NIL, next, slot);
+            (timer.prev, timer.next) = (NIL, next);
+            timer.tag = Tag::new(timer.tag.number(), slot);
         }
         self.lead(index, slot, next);
     }
@@ -329,7 +416,8 @@ impl Wheel {
 
     #[inline]
     fn unlink(&mut self, index: u32) {
-        let Some(&Timer { prev, next, slot, .. }) = self.timers.get(index) else { return };
+        let Some(&Timer { prev, next, tag, .. }) = self.timers.get(index) else { return };
+        let slot = tag.slot();
         match self.timers.get_mut(prev) {
             Some(before) => before.next = next,
             None => {
@@ -342,30 +430,6 @@ impl Wheel {
         if let Some(after) = self.timers.get_mut(next) {
             after.prev = prev;
         }
-    }
-}
-
-impl Slot {
-    fn new(level: usize, place: usize) -> Self {
-        Self((level * SLOTS + place) as u16)
-    }
-
-    fn level(self) -> usize {
-        self.0 as usize / SLOTS
-    }
-
-    fn place(self) -> usize {
-        self.0 as usize % SLOTS
-    }
-
-    fn bit(self) -> u64 {
-        1 << self.place()
-    }
-}
-
-impl From<Timer> for Due {
-    fn from(timer: Timer) -> Self {
-        Self { deadline: timer.deadline, seq: timer.seq, waker: timer.waker }
     }
 }
 

@@ -54,7 +54,7 @@ fn compare_with_the_model(seed: u64, steps: usize) {
                 let deadline =
                     if late { now.saturating_sub(random.below(5000)) } else { now + random.distance() };
                 let key = wheel.arm(deadline, waker());
-                model.insert((deadline, key.seq), key);
+                model.insert((deadline, key.number), key);
             }
             5..7 if !model.is_empty() => {
                 let at = random.below(model.len() as u64) as usize;
@@ -102,7 +102,7 @@ fn a_hundred_thousand_mixed_deadlines_fire_in_order_and_on_time() {
     let mut expected: Vec<(u64, u64)> = (0..100_000)
         .map(|_| {
             let deadline = start + random.below(100_000_000);
-            (deadline, wheel.arm(deadline, waker()).seq)
+            (deadline, wheel.arm(deadline, waker()).number)
         })
         .collect();
     expected.sort_unstable();

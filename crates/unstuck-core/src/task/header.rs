@@ -18,7 +18,7 @@ use super::numbers::Number;
 use super::registry::Filed;
 use super::state::{Pause, Start, State};
 use super::waker;
-use crate::context;
+use crate::context::{self, debts};
 use crate::error::JoinError;
 use crate::job::contain;
 use crate::sync::UnsafeCell;
@@ -233,6 +233,7 @@ unsafe fn run<F: Future>(ptr: NonNull<Header>) -> bool {
                     Pause::Again => return true,
                     Pause::Cancel if frames::exposes(&cell.header) => continue,
                     Pause::Cancel if frames::lands(&cell.header, true) => {
+                        debts::settle(); // delivering runs foreign code
                         state.leave(running.left());
                         return true;
                     }
@@ -385,6 +386,7 @@ impl<F: Future> Cell<F> {
                 }
             })
         }));
+        debts::settle_with(&waker);
         self.header.id.end_poll();
         polled
     }
@@ -408,6 +410,7 @@ impl<F: Future> Cell<F> {
     unsafe fn finish(&self, outcome: &Stage<F>) {
         // After a poll that gave a value or a panic the future is still there; a value outlives a destructor's panic.
         let _ = self.drop_future();
+        debts::close(&waker::borrowed(&self.header)); // what comes from here on has no poll any more
         // SAFETY: the caller runs the task, and only threads of its home do, which keep it alive (rule 1), and
         // `spawn_eager`, whose caller does.
         let home = unsafe { self.header.home() };

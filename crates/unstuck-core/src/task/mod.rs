@@ -42,7 +42,7 @@ pub(crate) use home::Home;
 pub(crate) use registry::Registry;
 pub(crate) use runnable::Runnable;
 pub(crate) use state::Left;
-pub(crate) use waker::is_waker_of;
+pub(crate) use waker::{borrowed as borrowed_waker, is_waker_of};
 
 /// How a task is spawned: its name and the place that spawned it.
 pub(crate) struct Spawn {

@@ -14,13 +14,13 @@ use crate::context;
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
 
 /// The waker of a poll in progress. It borrows the reference of the runnable that is being run.
-pub(super) struct Borrowed<'a> {
+pub(crate) struct Borrowed<'a> {
     waker: ManuallyDrop<Waker>,
     _header: &'a Header,
 }
 
 #[inline]
-pub(super) fn borrowed(header: &Header) -> Borrowed<'_> {
+pub(crate) fn borrowed(header: &Header) -> Borrowed<'_> {
     let raw = RawWaker::new(std::ptr::from_ref(header).cast(), &VTABLE);
     // SAFETY: the vtable's functions keep RawWaker's contract; the waker is never dropped, so it needs no reference.
     Borrowed { waker: ManuallyDrop::new(unsafe { Waker::from_raw(raw) }), _header: header }
