@@ -1,4 +1,4 @@
-//! The two races of this crate, through every interleaving loom allows.
+//! The races of this crate, through every interleaving loom allows.
 //!
 //! `RUSTFLAGS="--cfg unstuck_loom" LOOM_MAX_PREEMPTIONS=3 cargo test --release -p unstuck-time --test loom`
 //!
@@ -6,16 +6,18 @@
 //! process, since a panic with several modelled threads alive may abort.
 #![cfg(unstuck_loom)]
 
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::process::Command;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use unstuck_core::LocalLoop;
 use unstuck_core::driver::{Driver, Park, ThreadDriver, Unpark};
 use unstuck_core::sync::atomic::{AtomicBool, Ordering};
 use unstuck_core::sync::{Mutex, thread};
-use unstuck_time::{Alarm, Clock, Ring, Sleep, TimeDriver, context};
+use unstuck_time::{Alarm, Clock, Instant, Ring, Sleep, TimeDriver, context};
 
 const NEVER: u64 = u64::MAX;
 const QUIESCENT: Park = Park { limit: None, quiescent: true };
@@ -243,5 +245,93 @@ fn the_clock_does_not_jump_between_a_jobs_wake_and_the_schedulers_look() {
         }
         assert_eq!(clock.now(), start, "the clock jumped although a task was ready");
         job.join().unwrap();
+    });
+}
+
+// --- Fresh timers: a poll ends on one thread while another one has the sleep that it armed. ---
+
+/// A future's first poll arms a sleep of a second and gives it to `other` on another thread, while the poll ends. The clock
+/// stands until `other` is done with it. The future waits to be woken, then gives the time. Lost: loom reports a deadlock.
+fn given_away_while_the_poll_ends(
+    expected: Duration,
+    other: impl Fn(&mut Option<Sleep>, Instant, Waker) + Send + Copy + Sync + 'static,
+) {
+    loom::model(move || {
+        let driver = TimeDriver::new(ThreadDriver::new(), Clock::paused(), 1);
+        let time = driver.handle();
+        let start = time.now();
+        let event_loop = LocalLoop::new(Box::new(driver));
+        let entered = context::enter(&time, 0);
+        let mut nap = Some(time.sleep(SECOND));
+        let mut thread = None;
+        event_loop.block_on(poll_fn(|cx| {
+            let Some(mut nap) = nap.take() else { return Poll::Ready(()) };
+            assert!(Pin::new(&mut nap).poll(cx).is_pending());
+            let (hold, waker) = (time.clock().hold(), cx.waker().clone());
+            thread = Some(thread::spawn(move || {
+                let mut nap = Some(nap);
+                other(&mut nap, start, waker);
+                drop(hold);
+                nap
+            }));
+            Poll::Pending
+        }));
+        assert_eq!(time.now() - start, expected);
+        drop(thread.map(|thread| thread.join().unwrap()));
+        assert_eq!(time.statistics().armed, 0);
+        drop(entered);
+    });
+}
+
+#[test]
+fn a_fresh_sleep_that_is_dropped_elsewhere_does_not_fire() {
+    given_away_while_the_poll_ends(Duration::ZERO, |nap, _, waker| {
+        drop(nap.take());
+        waker.wake();
+    });
+}
+
+#[test]
+fn a_fresh_sleep_that_is_reset_elsewhere_wakes_at_its_new_time() {
+    given_away_while_the_poll_ends(2 * SECOND, |nap, start, _| {
+        nap.as_mut().unwrap().reset(start + 2 * SECOND);
+    });
+}
+
+#[test]
+fn a_fresh_sleep_that_is_polled_elsewhere_wakes_whom_it_was_polled_with_last() {
+    given_away_while_the_poll_ends(SECOND, |nap, _, waker| {
+        let other = Waker::from(Arc::new(Forward(waker)));
+        assert!(poll(nap.as_mut().unwrap(), &other).is_pending());
+    });
+}
+
+/// Another waker than the one that it wakes.
+struct Forward(Waker);
+
+impl Wake for Forward {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_by_ref();
+    }
+}
+
+#[test]
+fn a_fresh_sleep_is_woken_when_its_runtime_ends_while_the_poll_ends() {
+    loom::model(|| {
+        let driver = TimeDriver::new(ThreadDriver::new(), Clock::paused(), 1);
+        let time = driver.handle();
+        let event_loop = LocalLoop::new(Box::new(ThreadDriver::new()));
+        let entered = context::enter(&time, 0);
+        let mut nap = time.sleep(SECOND);
+        let mut driver = Some(driver);
+        let mut thread = None;
+        event_loop.block_on(poll_fn(|cx| {
+            let Some(driver) = driver.take() else { return Poll::Ready(()) };
+            assert!(Pin::new(&mut nap).poll(cx).is_pending());
+            thread = Some(thread::spawn(move || drop(driver)));
+            Poll::Pending
+        }));
+        thread.unwrap().join().unwrap();
+        drop((nap, entered));
     });
 }
