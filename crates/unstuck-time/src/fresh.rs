@@ -296,3 +296,53 @@ impl Place {
         self.index.set(key.index);
     }
 }
+
+#[cfg(test)]
+#[cfg(not(unstuck_loom))]
+mod tests {
+    use std::future::{Future, poll_fn};
+    use std::pin::Pin;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use unstuck_core::LocalLoop;
+    use unstuck_core::driver::ThreadDriver;
+
+    use super::KEEP;
+    use crate::clock::Clock;
+    use crate::driver::TimeDriver;
+    use crate::handle::TimeHandle;
+    use crate::{context, sleep};
+
+    /// Arms so many timers in one poll, and drops every other one in it.
+    fn arm_and_drop(event_loop: &LocalLoop, count: usize) {
+        let mut naps: Vec<_> = (0..count).map(|_| sleep(Duration::from_secs(1))).collect();
+        event_loop.block_on(poll_fn(|cx| {
+            assert!(naps.iter_mut().all(|nap| Pin::new(nap).poll(cx).is_pending()));
+            naps.truncate(count / 2);
+            Poll::Ready(())
+        }));
+    }
+
+    #[test]
+    fn a_thread_keeps_eight_keys_between_two_polls_and_none_when_it_leaves_the_runtime() {
+        let driver = TimeDriver::new(ThreadDriver::new(), Clock::paused(), 2);
+        let time = driver.handle();
+        let keys = |time: &TimeHandle, shard: usize| time.shared.shards[shard].lock().wheel.loose();
+        let event_loop = LocalLoop::new(Box::new(driver));
+        let entered = context::enter(&time, 1);
+        assert_eq!(keys(&time, 1), 0);
+        for count in [1, 2, 8, 30, 32, 100, 1] {
+            arm_and_drop(&event_loop, count);
+            assert_eq!(keys(&time, 1), KEEP as usize, "after {count} timers in one poll");
+        }
+        let again = context::enter(&time, 0);
+        assert_eq!(keys(&time, 1), 0);
+        arm_and_drop(&event_loop, 3);
+        assert_eq!(keys(&time, 0), KEEP as usize);
+        drop(again);
+        drop(entered);
+        assert_eq!((keys(&time, 0), keys(&time, 1)), (0, 0));
+        assert_eq!(time.statistics().armed, 0);
+    }
+}

@@ -244,6 +244,13 @@ impl Wheel {
         self.timers.len() - self.loose
     }
 
+    /// How many keys were given out in advance.
+    #[cfg(test)]
+    #[cfg(not(unstuck_loom))]
+    pub(crate) fn loose(&self) -> usize {
+        self.loose
+    }
+
     /// How many timers there is memory for.
     pub(crate) fn capacity(&self) -> usize {
         self.timers.capacity()

@@ -216,3 +216,36 @@ fn a_million_timers_armed_and_cancelled_give_their_memory_back() {
     assert!(wheel.cancel(keeper).is_some());
     assert_eq!(wheel.next_deadline(), NEVER);
 }
+
+#[test]
+fn a_key_given_out_in_advance_names_its_timer_before_and_after_it_is_hung() {
+    let mut wheel = Wheel::new(0);
+    let (one, two, three) = (wheel.reserve(), wheel.reserve(), wheel.reserve());
+    assert_eq!((wheel.len(), wheel.loose(), wheel.next_deadline()), (0, 3, NEVER));
+    assert!(wheel.cancel(two).is_none());
+    assert!(matches!(wheel.displace(three, 9_000_000), Moved::Noted));
+    assert_eq!(wheel.hang(one, 5_000_000, 1, &waker()), Hung::Until(5_000_000));
+    assert_eq!(wheel.hang(two, 6_000_000, 2, &waker()), Hung::Cancelled);
+    assert_eq!(wheel.hang(three, 7_000_000, 3, &waker()), Hung::Until(9_000_000));
+    wheel.hung(3);
+    assert_eq!((wheel.len(), wheel.loose(), wheel.next_deadline()), (2, 1, 5_000_000));
+    assert_eq!(wheel.hang(two, 9_000_000, 1, &waker()), Hung::Until(9_000_000), "its key may be used again");
+    wheel.hung(1);
+    let after = wheel.arm(9_000_000, waker());
+    assert!(wheel.cancel(one).is_some());
+    let seqs: Vec<_> = expire(&mut wheel, 9_000_000, 10).iter().map(|&(_, seq)| seq).collect();
+    assert_eq!(seqs, [3, 4, 5], "in the order of arming");
+    assert!(matches!(wheel.find(after), Found::Gone) && matches!(wheel.find(one), Found::Gone));
+    let last = wheel.reserve();
+    wheel.release(last);
+    assert_eq!((wheel.len(), wheel.loose()), (0, 0));
+}
+
+#[test]
+fn what_is_loose_neither_fires_nor_is_drained() {
+    let mut wheel = Wheel::new(0);
+    let key = wheel.reserve();
+    assert!(expire(&mut wheel, 1 << 40, 10).is_empty() && wheel.drain().is_empty());
+    assert_eq!(wheel.hang(key, 5, 1, &waker()), Hung::Until(5), "long past: it is due at once");
+    assert_eq!(expire(&mut wheel, 1 << 40, 10).len(), 1);
+}

@@ -3,6 +3,7 @@
 
 mod clock;
 mod driver;
+mod fresh;
 mod interval;
 mod sleep;
 mod support;

@@ -1,13 +1,15 @@
-//! A runtime of ten lines: one thread, one driver.
+//! Runtimes of ten lines: one thread, one driver; and the core's loop around such a driver.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 
+use unstuck_core::LocalLoop;
 use unstuck_core::driver::{Driver, Park, ThreadDriver};
-use unstuck_time::{Clock, EnterGuard, TimeDriver, TimeHandle};
+use unstuck_time::{Clock, EnterGuard, Sleep, TimeDriver, TimeHandle};
 
 /// What a scheduler says when every task waits and every worker sleeps.
 pub(crate) const QUIESCENT: Park = Park { limit: None, quiescent: true };
@@ -107,4 +109,59 @@ pub(crate) fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Pol
 /// Polls once with a waker that does nothing.
 pub(crate) fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll_with(future, Waker::noop())
+}
+
+/// A single-threaded loop with timers.
+pub(crate) struct Loop {
+    pub(crate) event_loop: LocalLoop,
+    pub(crate) time: TimeHandle,
+    _entered: EnterGuard,
+}
+
+impl Loop {
+    pub(crate) fn new(clock: Clock) -> Self {
+        let driver = TimeDriver::new(ThreadDriver::new(), clock, 1);
+        let time = driver.handle();
+        let entered = unstuck_time::context::enter(&time, 0);
+        Self { event_loop: LocalLoop::new(Box::new(driver)), time, _entered: entered }
+    }
+
+    pub(crate) fn paused() -> Self {
+        Self::new(Clock::paused())
+    }
+
+    /// Calls `step` in a poll, with the waker of that poll.
+    pub(crate) fn in_a_poll<R>(&self, step: impl FnOnce(&mut Context<'_>) -> R) -> R {
+        let mut step = Some(step);
+        self.event_loop.block_on(poll_fn(|cx| Poll::Ready(step.take().map(|step| step(cx)).unwrap())))
+    }
+
+    /// How many timers hang in the wheel: what another thread can see.
+    pub(crate) fn hung(&self) -> usize {
+        let time = self.time.clone();
+        elsewhere(move || time.statistics().armed)
+    }
+}
+
+/// Polls a sleep that is not over, with the waker of the present poll.
+pub(crate) fn arm(sleep: &mut Sleep, cx: &mut Context<'_>) {
+    assert!(Pin::new(sleep).poll(cx).is_pending());
+}
+
+/// Ends the poll that is going on; the next one follows at once.
+pub(crate) async fn end_the_poll() {
+    let mut ended = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut ended, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Calls `f` on another thread.
+pub(crate) fn elsewhere<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    thread::scope(|scope| scope.spawn(f).join().unwrap())
 }
