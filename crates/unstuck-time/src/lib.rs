@@ -6,8 +6,9 @@
 //! ```text
 //!  sleep(d)                      a worker's thread, or any other
 //!    │ first poll
-//!    ▼
-//!  handle.rs: shard ──lock──► wheel.rs: hung into its slot
+//!    ├─► the waker of the poll that is going on: fresh.rs ──► dropped before that ends: gone
+//!    ▼                                              │ still there
+//!  shared.rs: shard ──lock──► wheel.rs: hung into its slot
 //!    │                           │
 //!    │ earliest of all?          │ due
 //!    ▼                           ▼
@@ -27,8 +28,8 @@
 //! * When a runtime ends, its pending timers are woken and say so; none waits for ever.
 //!
 //! # Rooms
-//! `instant` · `clock` · `slab` · `wheel` · `alarm` · `handle` · `driver` · `context` · `sleep` · `within` · `timeout` · `limit` ·
-//! `interval`
+//! `instant` · `clock` · `slab` · `timer` · `wheel` · `alarm` · `shared` · `fresh` · `handle` · `driver` · `context` · `sleep` ·
+//! `within` · `timeout` · `limit` · `interval`
 
 #![forbid(unsafe_code)]
 

@@ -1,16 +1,16 @@
-//! Where timers are armed: the shards, and the handle that reaches them from any thread.
+//! Where timers are armed: the shards.
 //!
 //! A sleep does not own its runtime. It keeps a [`Home`]: the runtime's number and its shard's. On a thread that is in
 //! that runtime (nearly always) the number is compared with the thread's own and the shard is at hand; from elsewhere it
-//! is looked up in a list of all runtimes. A shared pointer in each sleep would cost two counter updates, 16 ns on top
-//! of the 70 that creating, arming and cancelling take, on a line that all threads would share.
+//! is looked up in a list of all runtimes. A shared pointer in each sleep would cost two counter updates on a line that all
+//! threads would share: 16 ns, half of what creating, arming and cancelling take when the timer stays [fresh](crate::fresh).
 //!
-//! What those 70 ns are, on a virtual machine with two cores: 17 for the clock, 23 for locking twice (four atomic
-//! read-modify-writes), the rest for some 450 instructions. To get below that the lock has to go. Two ways were thought
+//! A timer that does come here, and goes again before it fires, costs two locks (four atomic read-modify-writes, 23 ns on a
+//! virtual machine with two cores) and a waker's clone and drop (10 ns). To spare these two more ways were thought
 //! through and dropped. *A wheel that only its worker touches* needs no lock, but when that worker is stuck nobody can fire its
 //! timers, and firing them is the promise. *A lock biased to its worker* (plain stores for the owner, `membarrier` for
 //! the others) keeps the promise and costs `unsafe` here, a system call a sweep, and a proof that no model checker can
-//! repeat.
+//! repeat. What came of it is that only timers which concern nobody but the poll that is going on are kept by its thread.
 //!
 //! Looking whether a timer has fired, at each poll of a `timeout`, takes no lock: the shard says up to when it has fired,
 //! and the sleep remembers whom it wakes.

@@ -10,10 +10,12 @@
 //!     │               ▼                             ▲
 //!     └──────────── Armed ──────── fired ───────────┘
 //! ```
-//! Dropping an armed sleep takes its timer, and the waker in it, out of the wheel.
+//! `Armed` is one state for the sleep and two for its timer: it is *fresh*, a note on the thread that polled (fresh.rs),
+//! until that poll ends, and hangs in the wheel from then on. Which of the two, the thread knows. Dropping an armed sleep strikes
+//! out the note, or takes the timer, and the waker in it, out of the wheel.
 //!
 //! # Two looks at the clock, not four
-//! Looking at the clock costs as much as arming a timer. A relative sleep looks once, when it is created; whether its
+//! Looking at the clock costs more than arming a timer. A relative sleep looks once, when it is created; whether its
 //! deadline has passed after that is for the driver to say. Only a sleep until a given instant looks when it is first
 //! polled, since that instant may have been in the past all along.
 

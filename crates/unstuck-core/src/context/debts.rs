@@ -84,3 +84,6 @@ fn pay(waker: &Waker) {
         creditor(waker);
     }
 }
+
+#[cfg(all(test, not(any(unstuck_loom, unstuck_shuttle))))]
+mod tests;
