@@ -161,13 +161,20 @@ impl Frame {
     }
 
     /// After a poll that returned pending.
-    fn pending<T>(&mut self, thrown: Option<Cancelled>, since: u64, cx: &Context<'_>) -> Step<T> {
+    #[inline]
+    fn pending<T>(&mut self, thrown: Option<Box<Cancelled>>, since: u64, cx: &Context<'_>) -> Step<T> {
         if self.link.is_none() {
             self.register(thrown.is_some(), cx, since);
         }
         if thrown.is_none() && !self.held.is_some() {
             return Step::Pending;
         }
+        self.thrown(thrown.map(|thrown| *thrown), cx)
+    }
+
+    /// After a poll in which something was thrown, or while something is held.
+    #[cold]
+    fn thrown<T>(&mut self, thrown: Option<Cancelled>, cx: &Context<'_>) -> Step<T> {
         match &self.link {
             Some(Link { owner, key }) => match self.held.take(thrown, (owner, *key), self.hides, cx) {
                 Some(cancelled) => Step::Cancelled(cancelled),
@@ -232,7 +239,7 @@ fn poll<T>(
     cx: &mut Context<'_>,
     inner: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     leave: Option<Leave<'_>>,
-) -> (Poll<T>, Option<Cancelled>) {
+) -> (Poll<T>, Option<Box<Cancelled>>) {
     let before = context::set_thrown_aside();
     let poll = inner(cx);
     drop(leave);
