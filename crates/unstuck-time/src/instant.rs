@@ -8,10 +8,9 @@
 //! std's `Instant` was not taken: adding `Duration::MAX` to it panics, and a paused clock cannot make one.
 
 use std::ops::{Add, AddAssign, Sub, SubAssign};
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use crate::context;
+use crate::{context, monotonic};
 
 /// A point in time, as the runtime's clock tells it; follows a paused clock.
 ///
@@ -34,9 +33,6 @@ pub(crate) const ORIGIN: u64 = 1 << 60;
 /// The point nobody reaches: no timer, no limit.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// What the system's monotonic clock said when somebody first asked; it lies at [`ORIGIN`].
-static SYSTEM_ORIGIN: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
-
 impl Instant {
     /// The current time: of the runtime this thread is in, or of the system where there is none.
     pub fn now() -> Self {
@@ -46,9 +42,7 @@ impl Instant {
     /// The system's monotonic time.
     #[inline]
     pub(crate) fn system_now() -> Self {
-        // Origin first: a thread that initializes it must not read the clock before it.
-        let origin = *SYSTEM_ORIGIN;
-        Self(ORIGIN + nanos(std::time::Instant::now().saturating_duration_since(origin)))
+        Self(ORIGIN + monotonic::nanos())
     }
 
     /// Time since this instant; zero if it lies in the future.

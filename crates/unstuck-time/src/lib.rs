@@ -43,6 +43,7 @@ mod fresh;
 mod handle;
 mod interval;
 mod limit;
+mod monotonic;
 mod shared;
 mod slab;
 mod slack;

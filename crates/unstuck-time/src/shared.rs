@@ -172,6 +172,12 @@ impl Shared {
         self.shards[usize::from(shard)].lock().wheel.cancel(key)
     }
 
+    /// The same; its place is the caller's, under a new key.
+    #[inline]
+    pub(crate) fn loosen(&self, shard: u16, key: Key) -> Option<(Waker, Key)> {
+        self.shards[usize::from(shard)].lock().wheel.loosen(key)
+    }
+
     /// Takes a timer out that shall have another deadline.
     pub(crate) fn displace(&self, shard: u16, key: Key, deadline: u64) -> Moved {
         self.shards[usize::from(shard)].lock().wheel.displace(key, deadline)

@@ -306,8 +306,7 @@ impl Sleep {
         if fresh::cancel(self.home(), self.ticket()) {
             return None;
         }
-        let (shard, key) = (self.shard, self.key());
-        self.home().with(|shared| shared.cancel(shard, key)).flatten()
+        fresh::take_out(self.home(), self.key())
     }
 }
 

@@ -34,12 +34,15 @@
 //!    (fresh.rs), and it hangs nowhere yet. Who cancels or moves it meanwhile leaves a note in it, which is found when it
 //!    is to be hung.
 
+mod keys;
+
 use std::task::Waker;
 
 use crate::instant::NEVER;
 use crate::slab::{NIL, Slab};
-use crate::timer::{CANCELLED, DIGIT, HOOK, LEVELS, LOOSE, MOVED, SLOTS, Slot, Tag, Timer};
+use crate::timer::{CANCELLED, DIGIT, HOOK, LEVELS, SLOTS, Slot, Tag, Timer};
 pub(crate) use crate::timer::{Due, Key};
+pub(crate) use keys::{Hung, Moved};
 
 /// A tick is 2^10 ns: far below what a thread's sleep can resolve (some 50 µs), and a shift instead of a division.
 const TICK_SHIFT: u32 = 10;
@@ -66,28 +69,6 @@ pub(crate) struct Wheel {
     last_number: u64,
     /// How many timers are loose.
     loose: usize,
-}
-
-/// What became of a loose timer that was to be hung.
-#[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hung {
-    /// It hangs, and is due then.
-    Until(u64),
-    /// Somebody has cancelled it. Its key is loose as before, and may be used again.
-    Cancelled,
-}
-
-/// What became of a timer that was to be moved.
-#[must_use]
-#[derive(Debug)]
-pub(crate) enum Moved {
-    /// It was taken out: here is its waker.
-    Out(Waker),
-    /// It is loose, and will be hung for the new deadline.
-    Noted,
-    /// It has fired.
-    Gone,
 }
 
 /// What a key names.
@@ -127,8 +108,7 @@ impl Wheel {
     #[inline]
     pub(crate) fn arm(&mut self, deadline: u64, waker: Waker) -> Key {
         self.last_seq += 1;
-        self.last_number += 1;
-        let (seq, number) = (self.last_seq, self.last_number);
+        let (seq, number) = (self.last_seq, self.new_number());
         let slot = self.slot_of(deadline);
         let next = self.head(slot);
         let tag = Tag::new(number, slot);
@@ -138,51 +118,10 @@ impl Wheel {
         Key { number, index }
     }
 
-    /// Gives a key out in advance; its timer is loose.
-    pub(crate) fn reserve(&mut self) -> Key {
+    #[inline]
+    fn new_number(&mut self) -> u64 {
         self.last_number += 1;
-        self.loose += 1;
-        let number = self.last_number;
-        let tag = Tag::new(number, LOOSE);
-        let index =
-            self.timers.insert(Timer { deadline: NEVER, seq: 0, waker: None, prev: NIL, next: NIL, tag });
-        Key { number, index }
-    }
-
-    /// Takes a key back whose timer is loose.
-    pub(crate) fn release(&mut self, key: Key) {
-        let timer = self.timers.remove(key.index);
-        debug_assert!(timer.waker.is_none() && timer.tag.number() == key.number, "this timer is not loose");
-        self.loose -= 1;
-    }
-
-    /// Hangs a loose timer in, the `nth` of several after which [`hung`](Self::hung) is called.
-    pub(crate) fn hang(&mut self, key: Key, deadline: u64, nth: u64, waker: &Waker) -> Hung {
-        let seq = self.last_seq + nth;
-        let Some(timer) = self.timers.get_mut(key.index) else {
-            unreachable!("a loose timer keeps its place")
-        };
-        debug_assert!(timer.waker.is_none() && timer.tag.number() == key.number, "this timer is not loose");
-        let deadline = match timer.tag.slot() {
-            CANCELLED => {
-                timer.tag = Tag::new(key.number, LOOSE);
-                return Hung::Cancelled;
-            }
-            MOVED => timer.deadline,
-            _ => deadline,
-        };
-        timer.deadline = deadline;
-        timer.seq = seq;
-        timer.waker = Some(waker.clone());
-        self.link(key.index, self.slot_of(deadline));
-        self.loose -= 1;
-        self.not_later_than(deadline);
-        Hung::Until(deadline)
-    }
-
-    /// So many were hung: who is armed from now on comes after them.
-    pub(crate) fn hung(&mut self, count: u64) {
-        self.last_seq += count;
+        self.last_number
     }
 
     /// Takes a timer out; `None` if it has fired, or is loose: then it will not be hung.
@@ -194,26 +133,8 @@ impl Wheel {
             return None;
         }
         let timer = self.unhang(key.index);
-        if self.len() == 0 {
-            self.next = Some(NEVER);
-        } else if self.next == Some(timer.deadline) {
-            self.next = None;
-        }
+        self.not_before(timer.deadline);
         timer.waker
-    }
-
-    /// Takes a timer out that shall have another deadline.
-    pub(crate) fn displace(&mut self, key: Key, deadline: u64) -> Moved {
-        match self.find(key) {
-            Found::Hanging(_) => self.cancel(key).map_or(Moved::Gone, Moved::Out),
-            Found::Loose => {
-                if let Some(timer) = self.timers.get_mut(key.index) {
-                    (timer.deadline, timer.tag) = (deadline, Tag::new(key.number, MOVED));
-                }
-                Moved::Noted
-            }
-            Found::Gone => Moved::Gone,
-        }
     }
 
     /// What a key names.
@@ -230,6 +151,16 @@ impl Wheel {
     fn not_later_than(&mut self, deadline: u64) {
         if self.next.is_some_and(|next| deadline < next) {
             self.next = Some(deadline);
+        }
+    }
+
+    /// A timer for `deadline` was taken out.
+    #[inline]
+    fn not_before(&mut self, deadline: u64) {
+        if self.len() == 0 {
+            self.next = Some(NEVER);
+        } else if self.next == Some(deadline) {
+            self.next = None;
         }
     }
 

@@ -237,6 +237,13 @@ fn a_key_given_out_in_advance_names_its_timer_before_and_after_it_is_hung() {
     assert_eq!(seqs, [3, 4, 5], "in the order of arming");
     assert!(matches!(wheel.find(after), Found::Gone) && matches!(wheel.find(one), Found::Gone));
     let last = wheel.reserve();
+    assert_eq!(wheel.hang(last, 20_000_000, 1, &waker()), Hung::Until(20_000_000));
+    let (_, again) = wheel.loosen(last).unwrap();
+    assert_eq!((again.index, wheel.len(), wheel.loose(), wheel.next_deadline()), (last.index, 0, 1, NEVER));
+    assert!(wheel.cancel(last).is_none() && wheel.loosen(last).is_none(), "the old key names nothing");
+    assert_eq!(wheel.hang(again, 30_000_000, 1, &waker()), Hung::Until(30_000_000));
+    assert!(wheel.cancel(again).is_some());
+    let last = wheel.reserve();
     wheel.release(last);
     assert_eq!((wheel.len(), wheel.loose()), (0, 0));
 }
