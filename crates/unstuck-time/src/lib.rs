@@ -28,7 +28,7 @@
 //! * When a runtime ends, its pending timers are woken and say so; none waits for ever.
 //!
 //! # Rooms
-//! `instant` · `clock` · `slab` · `timer` · `wheel` · `alarm` · `shared` · `fresh` · `handle` · `driver` · `context` · `sleep` ·
+//! `instant` · `monotonic` · `clock` · `slab` · `timer` · `wheel` · `alarm` · `shared` · `fresh` · `handle` · `driver` · `context` · `sleep` ·
 //! `within` · `timeout` · `limit` · `interval`
 
 #![forbid(unsafe_code)]

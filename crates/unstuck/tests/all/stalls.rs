@@ -1,10 +1,13 @@
 //! The stall guard as users meet it, and what it must not do to a process. (How it decides and rescues is tested in
 //! `unstuck-core`, beside the guard.)
 
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use unstuck::{Runtime, StallPolicy, StallReport, sleep, spawn, timeout, yield_now};
@@ -66,6 +69,35 @@ fn timers_go_off_while_the_worker_that_watched_them_is_stuck() {
             ticking.await.unwrap();
         });
         runtime.block_on(stuck).unwrap();
+    }
+}
+
+#[test]
+fn a_poll_that_arms_timers_and_gets_stuck_holds_up_none_that_wakes_somebody_else() {
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let stuck = runtime.spawn(async {
+        let mut own = pin!(sleep(Duration::from_millis(1)));
+        let mut other = pin!(sleep(Duration::from_millis(1)));
+        poll_fn(|cx| {
+            assert!(own.as_mut().poll(cx).is_pending());
+            let (ring, rung) = mpsc::channel();
+            let waker = Waker::from(Arc::new(Bell(Mutex::new(ring))));
+            assert!(other.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            rung.recv_timeout(PATIENCE).expect("nobody looks after the timers");
+            Poll::Ready(())
+        })
+        .await;
+        own.await;
+    });
+    runtime.block_on(stuck).unwrap();
+}
+
+/// Says that it was woken.
+struct Bell(Mutex<mpsc::Sender<()>>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.lock().unwrap().send(()).unwrap();
     }
 }
 
