@@ -14,8 +14,9 @@
 //! What can catch a cancellation is a frame: `catch_cancel`, a task awaited by value, a task group. Without one inside
 //! this is a future and a timer: no lock, no allocation.
 //!
-//! Of nested timeouts whose time is over at once only the outermost answers, as in asyncio. So the timer is looked at
-//! before the future is polled, and the future is polled all the same: a value that is ready wins.
+//! Of nested timeouts whose time is over at once only the outermost answers, as in asyncio; and a timeout whose inside was
+//! asked to end by anybody else, too, leaves the answer to them ([`scope`]). So the timer is looked at before the future is
+//! polled, and the future is polled all the same: a value that is ready wins.
 //!
 //! Whoever catches the cancellation finds [`Elapsed`] as its reason, and so can keep it as the source of another error:
 //! Python's `__context__`.
@@ -27,7 +28,8 @@ use std::sync::OnceLock;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
-use unstuck_core::{Cancelled, Frame, Inside, Reason, Resume, Step, scope};
+use unstuck_core::scope::{self, Around};
+use unstuck_core::{Cancelled, Frame, Inside, Reason, Resume, Step};
 
 use crate::sleep::Sleep;
 use crate::timeout::Elapsed;
@@ -87,11 +89,12 @@ enum Phase {
     New {
         over: bool,
     },
-    Running,
+    Running(Around),
     /// The time is over, and what is inside has been told so under this origin, or is to be.
     Ending {
         origin: u64,
         told: bool,
+        around: Around,
     },
     /// A cancellation goes on outwards. Boxed: it is seldom, and a timeout is to be small.
     Throwing(Box<Resume<()>>),
@@ -133,9 +136,10 @@ impl<F: Future, L: Limit> Future for Within<F, L> {
             Phase::New { over } => {
                 this.limit.begins();
                 new = !over;
-                *this.phase = if over { Phase::begin_ending() } else { Phase::Running };
+                let around = scope::around();
+                *this.phase = if over { Phase::begin_ending(around) } else { Phase::Running(around) };
             }
-            Phase::Running if this.limit.is_over(cx) => *this.phase = Phase::begin_ending(),
+            Phase::Running(around) if this.limit.is_over(cx) => *this.phase = Phase::begin_ending(around),
             _ => {}
         }
         loop {
@@ -166,29 +170,29 @@ impl<F: Future, L: Limit> Future for Within<F, L> {
 }
 
 impl Phase {
-    fn begin_ending() -> Self {
-        Phase::Ending { origin: scope::new_origin(), told: false }
+    fn begin_ending(around: Around) -> Self {
+        Phase::Ending { origin: scope::new_origin(), told: false, around }
     }
 
     /// The inside has returned pending: is its time over?
     #[inline]
     fn is_to_tell(&mut self, limit: &mut impl Limit, new: bool, cx: &mut Context<'_>) -> bool {
-        match self {
-            Phase::Running if new || limit.was_moved(cx) => {}
+        let around = match *self {
+            Phase::Running(around) if new || limit.was_moved(cx) => around,
             Phase::Ending { told: false, .. } if limit.expires() => return true,
-            Phase::Ending { told: false, .. } => {} // moved
+            Phase::Ending { told: false, around, .. } => around, // moved
             _ => return false,
-        }
+        };
         loop {
             if !limit.is_over(cx) {
                 if limit.was_moved(cx) {
                     continue;
                 }
-                *self = Phase::Running;
+                *self = Phase::Running(around);
                 return false;
             }
             if limit.expires() {
-                *self = Self::begin_ending();
+                *self = Self::begin_ending(around);
                 return true;
             }
         }
@@ -196,7 +200,7 @@ impl Phase {
 
     /// Cancels what is inside.
     fn tell(&mut self, frame: &mut Frame) -> Inside {
-        let Phase::Ending { origin, told } = self else { return Inside::Later };
+        let Phase::Ending { origin, told, .. } = self else { return Inside::Later };
         let inside = frame.cancel_inside(*origin, Some(reason()));
         *told = inside == Inside::Landed;
         inside
@@ -206,9 +210,7 @@ impl Phase {
     fn answer(&self, cancelled: Option<Cancelled>) -> Option<Cancelled> {
         match (self, cancelled) {
             (Phase::Ending { origin, .. }, Some(other)) if other.origin() != *origin => Some(other),
-            (Phase::Ending { .. }, _) => {
-                scope::over_around().map(|around| scope::cancelled_by(around, Some(reason().clone())))
-            }
+            (Phase::Ending { around, .. }, _) => around.asked_since(reason()),
             (_, other) => other,
         }
     }

@@ -101,7 +101,7 @@ pub(crate) unsafe fn spawn_eager<F: Future>(
     let (task, runnable, accepted) = unsafe { make(home, future, how) };
     if !accepted {
         runnable.refuse();
-    } else if let Some(again) = runnable.run() {
+    } else if let Some(again) = scope::outside_of_all(|| runnable.run()) {
         // SAFETY: the caller keeps the home alive during this call.
         unsafe { home.as_ref() }.submit(again);
     }

@@ -321,10 +321,11 @@ impl<E> Scope<E> {
                     let Some(body) = body.as_mut().as_pin_mut() else {
                         unreachable!("it is there until the end")
                     };
-                    match catch_unwind(AssertUnwindSafe(|| body.poll(cx))) {
+                    let poll = || match catch_unwind(AssertUnwindSafe(|| body.poll(cx))) {
                         Ok(poll) => poll.map(Ok),
                         Err(panic) => Poll::Ready(Err(panic)),
-                    }
+                    };
+                    if told { scope::inside_over(origin, poll) } else { poll() }
                 });
                 return Poll::Ready(match step {
                     Step::Ready(Ok(Ok(value))) => BodyEnd::Value(value),

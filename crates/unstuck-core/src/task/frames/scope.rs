@@ -1,18 +1,57 @@
 //! Scopes that cancel for a reason of their own: what timeouts and task groups share.
 //!
 //! A scope marks what it asks for with its *origin*, a number, and so knows its own cancellation again when that comes
-//! back out. Of nested scopes whose time is over at once only the outermost answers: an inner one sees that and passes on.
+//! back out.
+//!
+//! It answers for its own request only. Was anybody else's made since it was entered, by `cancel()` or by a scope around it,
+//! then the cancellation goes on outwards, also if what is inside has swallowed the other one: asyncio's rule, written there
+//! as `task.uncancel() > cancelling`. What was asked for before does not count, or a timeout in cleanup could not work.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::Frames;
 use super::flight::{Cancelled, REQUEST, Reason};
 use crate::context;
 use crate::sync::thread_local;
 
 thread_local! {
-    /// The nearest scope around what is being polled whose time is over; 0 if there is none.
-    static OVER: Cell<u64> = const { Cell::new(0) };
+    /// The scopes around what is being polled whose time is over.
+    static OVER: Cell<Over> = const { Cell::new(Over { nearest: 0, count: 0 }) };
+}
+
+#[derive(Clone, Copy)]
+struct Over {
+    nearest: u64,
+    count: u32,
+}
+
+/// What had been asked for around a scope when it was entered.
+#[derive(Clone, Copy, Debug)]
+pub struct Around {
+    over: u32,
+    requests: u32,
+}
+
+/// To be asked for in the first poll of a scope.
+#[must_use]
+#[inline]
+pub fn around() -> Around {
+    let requests = context::with_frames(|frames| frames.map_or(0, Frames::requests));
+    Around { over: OVER.with(Cell::get).count, requests }
+}
+
+impl Around {
+    /// What goes on outwards when the scope ends by its own request, if somebody else has asked since. `reason`: why, if that
+    /// was a scope.
+    #[must_use]
+    pub fn asked_since(self, reason: &Reason) -> Option<Cancelled> {
+        let (now, over) = (around(), OVER.with(Cell::get));
+        if now.requests > self.requests {
+            return Some(Cancelled::new(REQUEST, None));
+        }
+        (now.over > self.over).then(|| Cancelled::new(over.nearest, Some(reason.clone())))
+    }
 }
 
 /// A number that no other scope has. Never 0.
@@ -24,25 +63,24 @@ pub fn new_origin() -> u64 {
 
 /// Polls with `f` what is inside a scope whose time is over.
 pub fn inside_over<R>(origin: u64, f: impl FnOnce() -> R) -> R {
-    struct Restore(u64);
+    let count = OVER.with(Cell::get).count + 1;
+    with_over(Over { nearest: origin, count }, f)
+}
+
+/// Polls with `f` what is inside of no scope of those around this call: another task.
+pub(crate) fn outside_of_all<R>(f: impl FnOnce() -> R) -> R {
+    with_over(Over { nearest: 0, count: 0 }, f)
+}
+
+fn with_over<R>(over: Over, f: impl FnOnce() -> R) -> R {
+    struct Restore(Over);
     impl Drop for Restore {
         fn drop(&mut self) {
             OVER.with(|over| over.set(self.0));
         }
     }
-    let _restore = Restore(OVER.with(|over| over.replace(origin)));
+    let _restore = Restore(OVER.with(|around| around.replace(over)));
     f()
-}
-
-/// The nearest scope around this one whose time is over.
-#[must_use]
-pub fn over_around() -> Option<u64> {
-    Some(OVER.with(Cell::get)).filter(|&origin| origin != 0)
-}
-
-/// A cancellation that the scope with this origin asks for.
-pub fn cancelled_by(origin: u64, reason: Option<Reason>) -> Cancelled {
-    Cancelled::new(origin, reason)
 }
 
 /// A scope has caught a cancellation, and has a value that matters more. A request from outside is made once more, and

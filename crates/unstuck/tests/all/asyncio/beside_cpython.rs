@@ -4,6 +4,7 @@
 //! here must print the same: line by line on the single-threaded loop, on several threads the same lines in any order.
 //! What Python says with exceptions the twins say with values; otherwise they are as alike as two languages are.
 
+mod limits;
 mod several;
 mod tasks;
 
@@ -77,6 +78,13 @@ programs! {
     several::semaphore_in_order;
     several::event_wakes_all;
     several::condition_wakes_some;
+    limits::limit_around_a_cleanup_that_is_interrupted;
+    limits::limit_whose_cleanup_swallows_a_request;
+    limits::limit_in_a_cleanup;
+    limits::limit_after_a_request_was_swallowed;
+    limits::limit_in_a_group_that_fails;
+    limits::three_limits;
+    limits::limit_entered_while_another_is_over;
     tasks::leftovers;
 }
 

@@ -5,7 +5,7 @@ of the lines is exact, and nobody waits. A group keeps its children in a set, so
 """
 
 import asyncio
-from asyncio import CancelledError, create_task, gather, sleep
+from asyncio import CancelledError, TaskGroup, create_task, current_task, gather, sleep, timeout
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -472,6 +472,123 @@ async def condition_wakes_some():
     await gather(*tasks)
 
 
+# --- time limits -----------------------------------------------------------------------------------------------------
+
+
+async def limited(name, seconds, inside):
+    """A timeout that says how it ended."""
+    try:
+        async with timeout(seconds):
+            await inside
+        print(name, "has a value")
+    except TimeoutError:
+        print(name, "timed out")
+    except CancelledError:
+        print(name, "was cancelled")
+        raise
+
+
+async def cleans(seconds, swallow=False):
+    """Waits for ever; its cleanup takes some seconds, and may swallow what interrupts it."""
+    try:
+        await sleep(3600)
+    except CancelledError:
+        try:
+            await sleep(seconds)
+            print("has cleaned up")
+        except CancelledError:
+            print("is interrupted")
+            if not swallow:
+                raise
+        raise
+
+
+async def limit_around_a_cleanup_that_is_interrupted():
+    for swallow in [False, True]:
+        await limited("outer", 2, limited("inner", 1, cleans(5, swallow)))
+
+
+async def limit_whose_cleanup_swallows_a_request():
+    async def body():
+        await limited("inner", 1, cleans(5, True))
+        print("goes on")
+
+    task = create_task(body())
+    await sleep(2)
+    task.cancel()
+    await asyncio.wait([task])
+    print(task.cancelled(), task.cancelling())
+
+
+async def limit_in_a_cleanup():
+    async def cleans_within_a_limit():
+        try:
+            await sleep(3600)
+        except CancelledError:
+            await limited("cleanup", 1, sleep(3600))
+            raise
+
+    await limited("outer", 1, cleans_within_a_limit())
+    task = create_task(cleans_within_a_limit())
+    await sleep(1)
+    task.cancel()
+    await asyncio.wait([task])
+    print(task.cancelled())
+
+
+async def limit_after_a_request_was_swallowed():
+    async def swallows(inside, uncancel):
+        try:
+            await sleep(3600)
+        except CancelledError:
+            if uncancel:
+                current_task().uncancel()
+        await inside
+
+    for uncancel in [False, True]:
+        # swallowed inside of the limit, and before it
+        task = create_task(limited("limit", 3, swallows(sleep(3600), uncancel)))
+        await sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+        print(task.cancelled())
+        task = create_task(swallows(limited("limit", 3, sleep(3600)), uncancel))
+        await sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+        print(task.cancelled())
+
+
+async def limit_in_a_group_that_fails():
+    for swallow in [False, True]:
+        try:
+            async with TaskGroup() as group:
+                group.create_task(fails("child", 2))
+                await limited("limit", 1, cleans(5, swallow))
+                print("never")
+        except ExceptionGroup as error:
+            print("the group gives", [str(e) for e in error.exceptions])
+
+
+async def three_limits():
+    for a, b, c in [(3, 1, 2), (1, 3, 2), (2, 3, 1)]:
+        await limited("a", a, limited("b", b, limited("c", c, cleans(5, swallow=True))))
+
+
+async def limit_entered_while_another_is_over():
+    async def inside():
+        try:
+            await sleep(3600)
+        except CancelledError:
+            await limited("b", 2, cleans(9, True))
+            raise
+
+    # a is over at 1; b, in its cleanup, at 3
+    await limited("a", 1, inside())
+    # z is over at 2, while b waits
+    await limited("z", 2, limited("a", 1, inside()))
+
+
 # --- the end of a run ------------------------------------------------------------------------------------------------
 
 
@@ -518,6 +635,13 @@ PROGRAMS = [
     semaphore_in_order,
     event_wakes_all,
     condition_wakes_some,
+    limit_around_a_cleanup_that_is_interrupted,
+    limit_whose_cleanup_swallows_a_request,
+    limit_in_a_cleanup,
+    limit_after_a_request_was_swallowed,
+    limit_in_a_group_that_fails,
+    three_limits,
+    limit_entered_while_another_is_over,
     leftovers,
 ]
 
