@@ -41,7 +41,8 @@ use crate::within::Within;
 ///
 /// # Cancellation
 /// Dropping it drops the future and removes the timer. A cancellation of the task passes through: it never looks like
-/// [`Elapsed`].
+/// [`Elapsed`], also if it came when the time was over already. One that the code inside has swallowed still counts, unless
+/// that code took it back (`uncancel()`): when the time is over the task is cancelled, as in asyncio.
 ///
 /// # Errors
 /// [`Elapsed`] if the deadline passed before the future was ready.

@@ -44,6 +44,11 @@
 //! each of its pending joins, which is so when they are given the task's own waker. In a `FuturesUnordered`, which hands out
 //! wakers of its own and polls nobody else, a join enters the tree at once.
 //!
+//! A join that is given the task's own waker and is then left out of its polls is not awaited, whoever still has its future (in
+//! a variable after a `select!`): nobody would notice the end of its task either. It is not taken along, just as a cancellation
+//! in asyncio takes along what is awaited and no other task that somebody knows. The price: a combinator that gives its children
+//! the task's waker and polls them by turns, waking itself, is taken for one that awaits the child it polled last.
+//!
 //! # Why not …
 //! * *frames on the heap, linked by pointers into each other*: futures move between their first poll and their last only
 //!   inside pins, but they are dropped in any order and on any thread. Numbers in a small tree need no proof.

@@ -41,6 +41,7 @@ mod gather_cancel;
 mod group_children;
 mod groups;
 mod locks;
+mod odd_programs;
 mod offload;
 mod order;
 mod queues;
