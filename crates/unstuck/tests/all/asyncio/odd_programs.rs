@@ -2,8 +2,8 @@
 
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use unstuck::sync::{Barrier, Condition, Event, Lock, Queue, Semaphore};
@@ -67,7 +67,7 @@ both! {
 fn chain(depth: usize, ended: Arc<AtomicUsize>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move {
         if depth == 0 {
-            pending().await
+            pending::<()>().await;
         }
         let inner = spawn(chain(depth - 1, ended.clone()));
         finally(async { drop(inner.await) }, async move {
@@ -212,15 +212,10 @@ both! {
     async fn a_handle_that_is_moved_to_another_task_in_the_middle_of_an_await_is_taken_along_there() {
         let inner = spawn(pending::<()>());
         let watch = inner.watch();
-        let room: Arc<Mutex<Option<Pin<Box<Task<()>>>>>> = Arc::default();
         let mut inner = Box::pin(inner);
         let once = std::future::poll_fn(|cx| std::task::Poll::Ready(inner.as_mut().poll(cx).is_pending()));
         assert!(once.await);
-        *room.lock().unwrap() = Some(inner);
-        let other = spawn(async move {
-            let inner = room.lock().unwrap().take().unwrap();
-            inner.await
-        });
+        let other = spawn(inner);
         settle().await;
         other.cancel();
         assert!(other.await.unwrap_err().is_cancelled());

@@ -14,7 +14,7 @@ async fn limited(log: Log, name: &'static str, seconds: u64, inside: impl Future
         Ok(Err(_)) => print!(log, name, "timed out"),
         Err(cancelled) => {
             print!(log, name, "was cancelled");
-            cancelled.resume().await
+            cancelled.resume::<()>().await;
         }
     }
 }
@@ -31,7 +31,7 @@ async fn cleans(log: Log, seconds: f64, swallow: bool) {
             }
         }
     }
-    cancelled.resume().await
+    cancelled.resume::<()>().await;
 }
 
 /// Cancels it after some seconds, and waits for its end.
@@ -62,7 +62,7 @@ pub(super) async fn limit_whose_cleanup_swallows_a_request(log: Log) {
 async fn cleans_within_a_limit(log: Log) {
     let Err(cancelled) = catch_cancel(pending::<()>()).await else { return };
     limited(log, "cleanup", 1, pending()).await;
-    cancelled.resume().await
+    cancelled.resume::<()>().await;
 }
 
 pub(super) async fn limit_in_a_cleanup(log: Log) {
@@ -114,7 +114,7 @@ pub(super) async fn three_limits(log: Log) {
 async fn cleans_within_b(log: Log) {
     let Err(cancelled) = catch_cancel(pending::<()>()).await else { return };
     limited(log.clone(), "b", 2, cleans(log, 9.0, true)).await;
-    cancelled.resume().await
+    cancelled.resume::<()>().await;
 }
 
 pub(super) async fn limit_entered_while_another_is_over(log: Log) {
