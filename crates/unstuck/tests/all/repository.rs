@@ -101,7 +101,7 @@ const UNSAFE: [&str; 22] = [
     "crates/unstuck-core/src/task/header.rs",
     "crates/unstuck-core/src/task/join.rs",
     "crates/unstuck-core/src/task/mod.rs",
-    "crates/unstuck-core/src/task/models.rs",
+    "crates/unstuck-core/src/task/models", // and the rooms behind it
     "crates/unstuck-core/src/task/registry.rs",
     "crates/unstuck-core/src/task/runnable.rs",
     "crates/unstuck-core/src/task/state.rs",
