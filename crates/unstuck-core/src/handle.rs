@@ -171,10 +171,15 @@ impl Handle {
 
     /// Every unfinished task, in the order in which they were spawned on each thread.
     pub fn tasks(&self) -> Vec<TaskRef> {
-        let mut tasks = self.home.registry().snapshot();
-        tasks.retain(|task| !task.is_done());
-        tasks.sort_by_key(TaskRef::id);
-        tasks
+        loop {
+            let mut tasks = self.home.registry().snapshot();
+            tasks.retain(|task| !task.is_done());
+            // That there is none must be true: a task may have spawned another one behind our back, and ended.
+            if !tasks.is_empty() || self.home.registry().has_none() {
+                tasks.sort_by_key(TaskRef::id);
+                return tasks;
+            }
+        }
     }
 
     /// The unfinished task with this number.

@@ -245,6 +245,14 @@ impl Registry {
         self.shards.iter().all(|shard| shard.lock().blocks.is_empty())
     }
 
+    /// True if there was no task at one moment. All shards are locked for it: nobody spawns meanwhile, so none is overlooked.
+    pub(crate) fn has_none(&self) -> bool {
+        let shards: Vec<_> = self.shards.iter().map(|shard| shard.lock()).collect();
+        // Acquire: pairs with the Release in `remove`: what those did who have gone is seen.
+        let empty = |(block, filled): (&Block, u64)| block.word.load(Ordering::Acquire) & filled == 0;
+        shards.iter().all(|shard| shard.blocks().all(empty))
+    }
+
     /// How many tasks are in it.
     pub(crate) fn len(&self) -> usize {
         let count = |shard: &CachePadded<Mutex<Shard>>| -> u32 {
