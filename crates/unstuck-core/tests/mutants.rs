@@ -117,6 +117,7 @@ impl Laboratory {
         let mut child = Command::new(model)
             .args(["--exact", mutant.model])
             .env("SHUTTLE_SCHEDULES", (2_000 * patience).to_string())
+            .env("LOOM_MAX_DURATION", (LIMIT.as_secs() - 10).to_string()) // on a slow machine, too
             .stdout(output.try_clone().expect("another handle"))
             .stderr(output)
             .spawn()
@@ -151,10 +152,12 @@ impl Laboratory {
     }
 }
 
-/// Waits for a model's end. `None` if it went on for longer than any model does (each stops by itself after a minute): it
-/// hangs, and is stopped.
+/// A mutant's model stops by itself before that, unless it hangs.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Waits for a model's end. `None` if it hangs, and had to be stopped.
 fn wait(child: &mut Child) -> Option<ExitStatus> {
-    let deadline = Instant::now() + Duration::from_secs(180);
+    let deadline = Instant::now() + LIMIT;
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait().expect("it is our child") {
             return Some(status);
