@@ -2,7 +2,7 @@
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -10,6 +10,8 @@ use std::time::Duration;
 use futures_util::future::join;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use unstuck::{Task, TaskRef, catch_cancel, finally, sleep, spawn, timeout, yield_now};
+
+use crate::support::{Gate, eventually, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -284,6 +286,39 @@ async fn a_join_that_was_left_unfinished_takes_no_cleanup_around_it_along() {
     sleep(SECOND).await;
     task.cancel();
     sleep(SECOND).await;
+    task.cancel();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert_eq!(said(&log), ["cleaned up"]);
+}
+
+#[unstuck::test(worker_threads = 2)]
+async fn cleanup_around_a_task_that_ends_in_the_moment_of_a_siblings_throw_is_not_skipped() {
+    let (log, gate, begun) = (lines(), Gate::new(), Arc::new(AtomicBool::new(false)));
+    let (own, held, waiting) = (log.clone(), gate.clone(), begun.clone());
+    let task = spawn(async move {
+        let inner = spawn(async move { held.pass() });
+        let (ends, awaits) = (inner.watch(), AtomicBool::new(false));
+        let swallows = async {
+            drop(catch_cancel(pending::<()>()).await);
+            let body = async {
+                awaits.store(true, Ordering::SeqCst);
+                _ = inner.await;
+                pending::<()>().await;
+            };
+            finally(body, async move { own.lock().unwrap().push("cleaned up") }).await;
+        };
+        let throws = async {
+            begun.store(true, Ordering::SeqCst);
+            let Err(cancelled) = catch_cancel(pending::<()>()).await else { return };
+            eventually("the sibling awaits the task", || awaits.load(Ordering::SeqCst)).await;
+            // In one step: the task ends, and this throws.
+            gate.open();
+            until("it has ended", || ends.is_done());
+            cancelled.resume::<()>().await;
+        };
+        join(swallows, throws).await;
+    });
+    eventually("both wait", || waiting.load(Ordering::SeqCst)).await;
     task.cancel();
     assert!(task.await.unwrap_err().is_cancelled());
     assert_eq!(said(&log), ["cleaned up"]);

@@ -280,7 +280,7 @@ impl Frames {
         };
         self.expose();
         let (delivery, cut) = self.follow(whose, landing, flight.cause().1);
-        Rest { told: delivery == Delivery::Landed || cut, flights }
+        Rest { told: delivery != Delivery::Nowhere || cut, flights }
     }
 
     /// How many frames lie around what is inside `scope`.

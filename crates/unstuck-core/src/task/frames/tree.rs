@@ -265,6 +265,7 @@ impl Tree {
         if self.doomed && flight.cause().0 == REQUEST {
             return (landing, others);
         }
+        let mut left = Vec::new();
         for at in 0..self.nodes.len() {
             let key = at as Key + 1;
             let inside = key != scope && self.is_inside(key, scope);
@@ -282,10 +283,22 @@ impl Tree {
                     landing.wakers.extend(waker.take());
                     landing.in_frame = true;
                 }
-                Kind::Join { task, .. } if task.is_done() => continue, // there is nobody left to tell
+                // It has finished since it was polled. One more poll, and what is around it goes on and can be told; or
+                // nobody polls it.
+                Kind::Join { task, late } if task.is_done() => {
+                    landing.late = true;
+                    if std::mem::replace(late, true) {
+                        left.push((key, node.made));
+                    }
+                    continue;
+                }
                 Kind::Join { task, .. } => landing.joins.push((key, node.made, task.clone(), true)),
             }
             node.hit = Some(flight.part());
+        }
+        for (key, made) in left {
+            let none = self.cut(key, made);
+            debug_assert!(none.is_none(), "nothing had landed there");
         }
         (landing, others)
     }
