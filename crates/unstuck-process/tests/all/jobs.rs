@@ -1,7 +1,7 @@
 //! The jobs that the tests submit.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -209,12 +209,17 @@ pub(crate) fn leaves_no_zombie() -> String {
         assert!(job.wait().unwrap_err().is_worker_death());
     }
     drop(pool);
-    let own = std::process::id();
-    let list = fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap().file_name());
-    let children = list.map(|task| {
-        fs::read_to_string(format!("/proc/{own}/task/{}/children", task.to_str().unwrap())).unwrap()
+    // A thread that is just ending can vanish between the look at the list and the look at its children, and these
+    // go to another thread then: only a look at all of them counts.
+    let look = || -> io::Result<String> {
+        fs::read_dir("/proc/self/task")?.map(|entry| fs::read_to_string(entry?.path().join("children"))).collect()
+    };
+    let mut children = None;
+    crate::support::until("every thread tells its children", || {
+        children = look().ok();
+        children.is_some()
     });
-    children.collect()
+    children.unwrap()
 }
 
 /// Deletes these files, the program that runs here among them, and makes a pool in its own process.
