@@ -14,6 +14,9 @@ pub use real::*;
 #[cfg(any(unstuck_loom, unstuck_shuttle))]
 pub use modelled::*;
 
+mod lopsided;
+pub(crate) use lopsided::Lopsided;
+
 #[cfg(any(unstuck_loom, unstuck_shuttle))]
 mod modelled;
 

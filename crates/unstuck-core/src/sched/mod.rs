@@ -7,6 +7,7 @@ pub(crate) mod idle;
 mod park;
 mod queue;
 mod seats;
+mod slot;
 mod turns;
 mod worker;
 
@@ -27,7 +28,8 @@ use crossbeam_utils::CachePadded;
 
 use self::idle::Idle;
 use self::park::{DriverSeat, Parker};
-use self::queue::{Injector, Local, Slot, Stealer, Waste};
+use self::queue::{Injector, Local, Stealer, Waste};
+use self::slot::Slot;
 pub(crate) use self::worker::Worker;
 use crate::context;
 use crate::driver::Driver;

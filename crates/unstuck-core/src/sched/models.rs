@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex as Unseen};
 use std::task::{Poll, Waker};
 
-use super::queue::Slot;
+use super::slot::Slot;
 use crate::LocalLoop;
 use crate::driver::{Driver, Park, ThreadDriver, Unpark};
 use crate::models::model;
@@ -17,19 +17,19 @@ use crate::task::models::{House, assert_freed, name};
 // --- The slot ---
 
 #[test]
-fn a_task_in_the_slot_is_taken_once_by_its_owner_or_by_a_thief() {
+fn a_task_in_the_slot_is_taken_once_by_its_owner_or_by_one_of_two_thieves() {
     model(|| {
         let (house, name) = (House::new(1), name());
         let slot = Arc::new(Slot::new());
-        let thief = {
+        let thieves = [(); 2].map(|()| {
             let slot = slot.clone();
             thread::spawn(move || {
-                if let Some(task) = slot.take() {
+                if let Some(task) = slot.steal() {
                     assert!(task.run().is_none());
                 }
             })
-        };
-        // Made after the thief, which so learns of them through the slot alone.
+        });
+        // Made after the thieves, who so learn of them through the slot alone.
         let tasks = [house.spawn(async { 1 }, &name), house.spawn(async { 2 }, &name)];
         for _ in 0..2 {
             // What is displaced goes to the queue in real life.
@@ -40,7 +40,9 @@ fn a_task_in_the_slot_is_taken_once_by_its_owner_or_by_a_thief() {
         if let Some(task) = slot.take() {
             assert!(task.run().is_none());
         }
-        thief.join().unwrap();
+        for thief in thieves {
+            thief.join().unwrap();
+        }
         for (i, mut task) in tasks.into_iter().enumerate() {
             assert_eq!(task.try_result().unwrap().unwrap(), i + 1); // a second run of either would have panicked
         }

@@ -1,14 +1,10 @@
-#![allow(unsafe_code)] // The slot keeps a task as a pointer.
 //! Where runnable tasks wait. The only file that names `crossbeam_deque`.
 //!
 //! * [`Local`]: a worker's own queue, first in first out. Its owner pushes and pops; anyone may steal through the
 //!   [`Stealer`] (Chase and Lev 2005; Lê et al. 2013, as implemented by crossbeam).
 //! * [`Injector`]: tasks from outside, first in first out, shared by all.
 //! * [`Waste`]: the memory of queues that were long, until it is free again.
-//! * [`Slot`]: the one task a worker runs next. What a task wakes is usually what should run next, on this core, with
-//!   what it needs still in the cache.
 
-use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 #[cfg(not(any(unstuck_loom, unstuck_shuttle)))]
@@ -18,9 +14,9 @@ use crossbeam_epoch::pin;
 #[cfg(any(unstuck_loom, unstuck_shuttle))]
 use deque::pin;
 
-use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::hint;
-use crate::task::{Header, Runnable};
+use crate::task::Runnable;
 
 /// A stand-in that model checkers can see into.
 #[cfg(any(unstuck_loom, unstuck_shuttle))]
@@ -184,62 +180,5 @@ impl Waste {
         if self.0.load(Ordering::Relaxed) > 0 {
             (0..EPOCHS).for_each(|_| pin().flush());
         }
-    }
-}
-
-/// Room for one task, which its worker runs next. Others may take it, but only its worker puts something in.
-pub(super) struct Slot(AtomicPtr<Header>);
-
-impl Slot {
-    pub(super) fn new() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
-    }
-
-    /// Puts `task` in if the slot is empty, and gives it back otherwise. Only the slot's worker calls this.
-    #[inline]
-    pub(super) fn offer(&self, task: Runnable) -> Option<Runnable> {
-        if self.is_empty() { self.put(task) } else { Some(task) } // only this thread fills it, so an empty one stays empty
-    }
-
-    /// Puts `task` in and gives what was there. Only the slot's worker calls this.
-    #[inline]
-    pub(super) fn put(&self, task: Runnable) -> Option<Runnable> {
-        let task = task.into_raw().as_ptr();
-        // Relaxed: only this thread fills the slot, so an empty one stays empty until the store.
-        if self.0.load(Ordering::Relaxed).is_null() {
-            // Release: pairs with the Acquire in `take` on another thread.
-            self.0.store(task, Ordering::Release);
-            return None;
-        }
-        // AcqRel: as above; and what comes out was put in by this same thread.
-        Self::own(self.0.swap(task, Ordering::AcqRel))
-    }
-
-    /// Takes the task out. Any thread.
-    #[inline]
-    pub(super) fn take(&self) -> Option<Runnable> {
-        // Relaxed: an answer a moment old; the swap decides.
-        if self.0.load(Ordering::Relaxed).is_null() {
-            return None;
-        }
-        // Acquire: pairs with the Release in `put`.
-        Self::own(self.0.swap(ptr::null_mut(), Ordering::Acquire))
-    }
-
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.load(Ordering::Relaxed).is_null() // an answer a moment old is all that is asked for
-    }
-
-    #[inline]
-    fn own(task: *mut Header) -> Option<Runnable> {
-        // SAFETY: only `put` stores a pointer, from `into_raw`, and a swap hands it to one thread only.
-        NonNull::new(task).map(|task| unsafe { Runnable::from_raw(task) })
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        drop(self.take());
     }
 }

@@ -149,7 +149,7 @@ impl Watched for Arc<Shared> {
     fn take_from(&self, seat: usize, is_suspect: &dyn Fn(Place) -> bool) -> usize {
         let remote = &self.remotes[seat];
         let mut moved = 0;
-        while let Some(task) = remote.stealer.steal().or_else(|| remote.pulse.slot.take()) {
+        while let Some(task) = remote.stealer.steal().or_else(|| remote.pulse.slot.steal()) {
             let queue = if is_suspect(task.whose().1) { &self.suspects } else { &self.injector };
             queue.push(task);
             moved += 1;

@@ -95,7 +95,7 @@ const UNSAFE: [&str; 22] = [
     "crates/unstuck-core/src/handle.rs",
     "crates/unstuck-core/src/local.rs",
     "crates/unstuck-core/src/sched/models.rs",
-    "crates/unstuck-core/src/sched/queue.rs",
+    "crates/unstuck-core/src/sched/slot.rs",
     "crates/unstuck-core/src/task/extra.rs",
     "crates/unstuck-core/src/task/handle.rs",
     "crates/unstuck-core/src/task/header.rs",
