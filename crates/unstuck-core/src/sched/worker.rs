@@ -48,9 +48,8 @@ pub(crate) struct Worker {
     unseen: Cell<usize>,
     /// How often in a row it has looked around when it ran out of work, and found nothing.
     in_vain: Cell<u32>,
-    /// Since when it lives on what it fetches from elsewhere, and how many polls it had begun then, until that has been
-    /// judged.
-    haul: Cell<Option<(Instant, u64)>>,
+    /// Since when it lives on what it fetches from elsewhere, and how many tasks that were, until that has been judged.
+    haul: Cell<Option<(Instant, u32)>>,
 }
 
 impl Worker {

@@ -29,11 +29,11 @@ const SEARCH_ROUNDS: u32 = patience(1_000);
 /// Pauses between two rounds.
 const SEARCH_PAUSES: u32 = patience(10);
 
-/// What a task that is fetched from elsewhere should take at least to be worth it: its lines change cores twice, 537 ns
-/// there and back.
+/// So long a task that is fetched from elsewhere should give work at least to be worth it, in one poll or in many: its lines
+/// change cores twice, 537 ns there and back.
 const WORTH_FETCHING: Duration = Duration::from_nanos(500);
 
-/// So many polls are needed to tell. A single task that comes from outside now and then is no stream of petty ones.
+/// So many tasks are needed to tell. A single one that comes from outside now and then is no stream of petty ones.
 #[cfg(not(unstuck_shuttle))]
 const TELLING: u32 = 16;
 /// A model has but few tasks.
@@ -86,15 +86,14 @@ impl Worker {
         }
     }
 
-    /// True if what was fetched lately were tasks too short to be worth it.
+    /// There is nothing left of what was fetched lately. True if it kept this worker for too short a time to be worth it.
     fn was_petty_haul(&self) -> bool {
-        let Some((since, before)) = self.haul.get() else { return false };
-        let polls = u32::try_from(self.pulse().beat.polls() - before).unwrap_or(u32::MAX); // our own counter
-        let petty = since.elapsed() < WORTH_FETCHING.saturating_mul(polls.max(TELLING));
-        if polls >= TELLING || !petty {
+        let Some((since, fetched)) = self.haul.get() else { return false };
+        let petty = since.elapsed() < WORTH_FETCHING.saturating_mul(fetched.max(TELLING));
+        if fetched >= TELLING || !petty {
             self.haul.set(None);
         }
-        petty && polls >= TELLING
+        petty && fetched >= TELLING
     }
 
     /// Sleeps if there is really nothing to do. True if the worker counts as searching afterwards.
@@ -180,10 +179,11 @@ impl Worker {
         Some(task)
     }
 
+    /// One task was fetched, and with it those that lie in the own queue now, which was empty.
     fn note_haul(&self) {
-        if self.haul.get().is_none() {
-            self.haul.set(Some((Instant::now(), self.pulse().beat.polls()))); // our own counter
-        }
+        let (since, before) = self.haul.get().unwrap_or_else(|| (Instant::now(), 0));
+        let fetched = u32::try_from(self.local.len() + 1).unwrap_or(u32::MAX);
+        self.haul.set(Some((since, before.saturating_add(fetched))));
     }
 
     fn steal(&self) -> Option<Runnable> {
