@@ -212,7 +212,9 @@ pub(crate) fn leaves_no_zombie() -> String {
     // A thread that is just ending can vanish between the look at the list and the look at its children, and these
     // go to another thread then: only a look at all of them counts.
     let look = || -> io::Result<String> {
-        fs::read_dir("/proc/self/task")?.map(|entry| fs::read_to_string(entry?.path().join("children"))).collect()
+        fs::read_dir("/proc/self/task")?
+            .map(|entry| fs::read_to_string(entry?.path().join("children")))
+            .collect()
     };
     let mut children = None;
     crate::support::until("every thread tells its children", || {
