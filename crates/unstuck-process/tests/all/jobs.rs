@@ -1,7 +1,7 @@
 //! The jobs that the tests submit.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -170,14 +170,14 @@ pub(crate) fn adds_line(file: String) {
 /// Makes a pool in its own process.
 #[unstuck::job]
 pub(crate) fn asks_a_child_of_its_own(n: u64) -> u64 {
-    let pool = unstuck::process::ProcessPool::builder().max_children(1).build().unwrap();
+    let pool = crate::support::pool(1);
     pool.spawn(double::job(n)).wait().unwrap()
 }
 
 /// As its parent did: makes a pool, whose child leaves its number as a mark and goes on for ever.
 #[unstuck::job]
 pub(crate) fn has_a_child_of_its_own(begun: String, never: String) {
-    let pool = unstuck::process::ProcessPool::builder().max_children(1).build().unwrap();
+    let pool = crate::support::pool(1);
     let _ = pool.spawn(waits::job(begun, never)).wait();
 }
 
@@ -188,8 +188,7 @@ pub(crate) fn makes_fifty_pools() -> [(usize, usize); 2] {
     let now = || (count("/proc/self/fd"), count("/proc/self/task"));
     let before = now();
     for n in 0..50 {
-        let pool =
-            unstuck::process::ProcessPool::builder().max_children(2).forward_stderr(false).build().unwrap();
+        let pool = crate::support::pool(2);
         let dies = pool.spawn(exits::job(3));
         assert_eq!(pool.spawn(double::job(n)).wait().unwrap(), 2 * n);
         assert!(dies.wait().unwrap_err().is_worker_death());
@@ -199,29 +198,23 @@ pub(crate) fn makes_fifty_pools() -> [(usize, usize); 2] {
     [before, now()]
 }
 
-/// How many children this process has, dead ones that nobody waited for included.
+/// What the kernel says of the children that this process has, dead ones that nobody waited for included.
 #[unstuck::job]
 pub(crate) fn leaves_no_zombie() -> String {
-    let pool =
-        unstuck::process::ProcessPool::builder().max_children(2).forward_stderr(false).build().unwrap();
+    let pool = crate::support::pool(2);
     let jobs: Vec<_> = (0..6).map(|_| pool.spawn(dies_by::job(9))).collect();
     for job in jobs {
         assert!(job.wait().unwrap_err().is_worker_death());
     }
     drop(pool);
-    // A thread that is just ending can vanish between the look at the list and the look at its children, and these
-    // go to another thread then: only a look at all of them counts.
-    let look = || -> io::Result<String> {
-        fs::read_dir("/proc/self/task")?
-            .map(|entry| fs::read_to_string(entry?.path().join("children")))
-            .collect()
-    };
-    let mut children = None;
-    crate::support::until("every thread tells its children", || {
-        children = look().ok();
-        children.is_some()
+    let own = std::process::id().to_string();
+    let stats = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let stat = entry.unwrap().path().join("stat");
+        fs::read_to_string(stat).ok() // others come and go
     });
-    children.unwrap()
+    // Behind the name: state, parent.
+    let parent = |stat: &str| stat.rsplit_once(") ")?.1.split(' ').nth(1).map(str::to_owned);
+    stats.filter(|stat| parent(stat).is_some_and(|parent| parent == own)).collect()
 }
 
 /// Deletes these files, the program that runs here among them, and makes a pool in its own process.
@@ -234,7 +227,7 @@ pub(crate) fn deletes_its_program(files: Vec<String>, n: u64) -> u64 {
 /// What a pool says when no file may be opened any more, and what it gives when some may be again.
 #[unstuck::job]
 pub(crate) fn runs_out_of_files() -> (String, u64) {
-    let pool = unstuck::process::ProcessPool::builder().max_children(1).build().unwrap();
+    let pool = crate::support::pool(1);
     let few = rustix::process::Rlimit { current: Some(64), maximum: Some(64) };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, few).unwrap();
     let files: Vec<_> = std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect();

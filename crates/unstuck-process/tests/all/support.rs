@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use unstuck::process::{Builder, ProcessPool};
 
 /// A condition that has not come true after this long never will.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Waits for `condition`.
 #[track_caller]
@@ -21,9 +21,14 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Pools of at most `max` children that do not fill the tests' output.
+/// Pools of at most `max` children that do not fill the tests' output. However slow the machine is, a child has the time to
+/// start, and does not leave within a test.
 pub(crate) fn pool_of(max: usize) -> Builder {
-    ProcessPool::builder().max_children(max).forward_stderr(false)
+    ProcessPool::builder()
+        .max_children(max)
+        .forward_stderr(false)
+        .start_timeout(PATIENCE)
+        .keep_alive(Duration::MAX)
 }
 
 /// A pool of at most `max` children.
