@@ -42,7 +42,7 @@ fn raise() {
 #[test]
 fn a_handler_of_the_program_is_never_replaced_and_never_called_by_us() {
     let registered = register().unwrap();
-    let ask = || capture(registered.thread(), Duration::from_secs(30));
+    let ask = || capture(registered.thread(), Duration::from_secs(180));
     let theirs = theirs as *const () as usize;
 
     // Theirs first: declined, and nothing has changed.

@@ -78,7 +78,7 @@ fn shutdown_timeout_names_the_job_that_is_stuck_and_cancels_the_queue() {
 
     gate.open();
     assert_eq!(stuck.wait().unwrap(), "at last");
-    assert!(pool.shutdown_timeout(Duration::from_secs(30)).is_complete());
+    assert!(pool.shutdown_timeout(PATIENCE).is_complete());
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn the_shutdown_of_an_idle_pool_does_not_wait_for_the_keep_alive() {
     for _ in 0..3 {
         pool.spawn(|| ()).wait().unwrap();
     }
-    let report = pool.shutdown_timeout(Duration::from_secs(30));
+    let report = pool.shutdown_timeout(PATIENCE);
     assert!(report.is_complete() && report.running.is_empty());
 }
 
@@ -150,7 +150,7 @@ fn a_job_may_drop_its_own_pool() {
 fn a_job_may_shut_its_own_pool_down() {
     let pool = Arc::new(small(2));
     let inside = pool.clone();
-    let report = pool.spawn(move || inside.shutdown_timeout(Duration::from_secs(30))).wait().unwrap();
+    let report = pool.spawn(move || inside.shutdown_timeout(PATIENCE)).wait().unwrap();
     assert_eq!(report.running.len(), 1, "the job itself");
     pool.shutdown();
 }

@@ -65,7 +65,7 @@ fn panicking_hooks_are_survived_and_the_threads_counted_right() {
         .unwrap();
     let jobs: Vec<_> = (0..10).map(|i| pool.spawn(move || i)).collect();
     assert_eq!(jobs.into_iter().map(|job| job.wait().unwrap()).sum::<i32>(), 45);
-    assert!(pool.shutdown_timeout(Duration::from_secs(30)).is_complete());
+    assert!(pool.shutdown_timeout(PATIENCE).is_complete());
     let statistics = pool.statistics();
     assert_eq!((statistics.threads, statistics.started), (0, statistics.ended));
 }
@@ -86,7 +86,7 @@ fn a_wrapper_that_misbehaves_costs_no_thread() {
     for wrapper in [forgets, panics_before, panics_after, twice] {
         let pool = ThreadPool::builder().around(wrapper).build().unwrap();
         assert_eq!(pool.spawn(|| 1).wait().unwrap(), 1);
-        assert!(pool.shutdown_timeout(Duration::from_secs(30)).is_complete());
+        assert!(pool.shutdown_timeout(PATIENCE).is_complete());
         assert_eq!(pool.statistics().ended, 1);
     }
 }
@@ -134,7 +134,7 @@ fn with_some_threads_the_jobs_wait_for_those() {
     gate.open();
     first.wait().unwrap();
     assert_eq!(jobs.into_iter().map(|job| job.wait().unwrap()).sum::<i32>(), 10);
-    assert!(pool.shutdown_timeout(Duration::from_secs(30)).is_complete());
+    assert!(pool.shutdown_timeout(PATIENCE).is_complete());
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn threads_that_sometimes_cannot_be_made_lose_no_job() {
             });
         }
     });
-    assert!(pool.shutdown_timeout(Duration::from_secs(30)).is_complete());
+    assert!(pool.shutdown_timeout(PATIENCE).is_complete());
     let statistics = pool.statistics();
     assert_eq!((statistics.threads, statistics.idle, statistics.queued), (0, 0, 0));
 }

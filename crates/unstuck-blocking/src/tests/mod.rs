@@ -17,12 +17,18 @@ use unstuck_core::{Executor, Job, JobHandle, job::Options};
 
 use crate::{Handle, ThreadPool, current, enter, try_current};
 
-/// Waits for a condition; fails the test if it does not come true in half a minute.
+/// A condition that has not come true after this long never will.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Of threads that are not to leave within a test, however slow the machine is.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Waits for a condition.
 #[track_caller]
 fn until(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
         thread::sleep(Duration::from_micros(200));
     }
 }
@@ -72,7 +78,7 @@ impl Gate {
 }
 
 fn small(max_threads: usize) -> ThreadPool {
-    ThreadPool::builder().max_threads(max_threads).build().unwrap()
+    ThreadPool::builder().max_threads(max_threads).keep_alive(HOUR).build().unwrap()
 }
 
 /// The states of this process's threads whose name starts with `name`, and how often they went to sleep.

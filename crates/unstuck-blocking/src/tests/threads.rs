@@ -116,7 +116,7 @@ fn surplus_threads_leave_although_one_is_busy_all_the_time() {
 #[test]
 #[cfg(target_os = "linux")]
 fn idle_threads_do_not_wake_up() {
-    let pool = ThreadPool::builder().name("sleepy").build().unwrap();
+    let pool = ThreadPool::builder().name("sleepy").keep_alive(HOUR).build().unwrap();
     let mut gate = Gate::new();
     let jobs: Vec<_> = (0..20).map(|i| pool.spawn(gate.job(i))).collect();
     until("all jobs run", || pool.statistics().running == 20);

@@ -21,12 +21,15 @@ use unstuck_core::{Executor, Job, JobHandle};
 
 use crate::{CpuPool, current, enter, try_current};
 
-/// Waits for a condition; fails the test if it does not come true in half a minute.
+/// A condition that has not come true after this long never will.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Waits for a condition.
 #[track_caller]
 fn until(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
         thread::sleep(Duration::from_micros(200));
     }
 }
@@ -199,7 +202,7 @@ fn shutdown_timeout_names_the_job_that_is_stuck_and_cancels_the_queue_at_once() 
     assert!(queued.wait().unwrap_err().is_cancelled());
     gate.open();
     assert_eq!(stuck.wait().unwrap(), "at last");
-    assert!(pool.shutdown_timeout(Duration::from_secs(30)).is_complete());
+    assert!(pool.shutdown_timeout(PATIENCE).is_complete());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use unstuck_stack::{Capture, Frame, Token, capture, register, symbolise};
 
 /// Far longer than a thread needs. A test never waits for it to pass.
-pub(crate) const AMPLE: Duration = Duration::from_secs(30);
+pub(crate) const AMPLE: Duration = Duration::from_secs(180);
 
 /// Tells the thread to stop; also how a test and its thread take turns.
 #[derive(Clone, Default)]

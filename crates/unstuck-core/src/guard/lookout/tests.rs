@@ -10,7 +10,7 @@ use crate::driver::ThreadDriver;
 use crate::guard::{Action, Sink};
 
 /// What has not come after this long never will.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 const SLOW: Duration = Duration::from_millis(5);
 
@@ -37,7 +37,15 @@ fn watched_loop() -> (LocalLoop, Receiver<StallReport>) {
 fn a_step_that_blocks_the_loop_is_reported_while_it_lasts_with_its_task_and_place() {
     let (local, told) = watched_loop();
     let line = line!() + 1;
-    let task = local.spawn_local(async move { told.recv_timeout(PATIENCE).unwrap() });
+    let task = local.spawn_local(async move {
+        loop {
+            let report = told.recv_timeout(PATIENCE).unwrap();
+            // On a busy machine it may not have got as far when it is first looked at.
+            if report.class == Class::Blocked || cfg!(not(target_os = "linux")) {
+                break report;
+            }
+        }
+    });
     task.set_name("reader");
     local.spawn_local(async {}).detach();
     let id = task.id();
@@ -50,8 +58,6 @@ fn a_step_that_blocks_the_loop_is_reported_while_it_lasts_with_its_task_and_plac
     assert_eq!(report.action, Action::OnlyReported(Reason::SingleThreaded));
     assert_eq!(report.behind, Behind { tasks: 2, timers_waited: true }, "the other task, and main");
     assert!(report.lasted >= SLOW);
-    #[cfg(target_os = "linux")]
-    assert_eq!(report.class, Class::Blocked);
     assert!(local.statistics().stalls > 0);
 }
 

@@ -196,14 +196,14 @@ fn wait_until(mut condition: impl FnMut() -> bool) {
     wait_for(|| condition().then_some(()));
 }
 
-/// Looks until there is something; a minute of patience, since other tests may take the CPUs.
+/// Looks until there is something; three minutes of patience, since other tests may take the CPUs.
 fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let since = Instant::now();
     loop {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(since.elapsed() < Duration::from_secs(60), "it never came");
+        assert!(since.elapsed() < Duration::from_secs(180), "it never came");
         thread::sleep(ms(1));
     }
 }
