@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub(crate) const PLAY: &str = "UNSTUCK_BENCHES_PLAY";
 
 /// A condition that has not come true after this long never will.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Between two looks, and how many in a row must see nobody awake.
 const BETWEEN: Duration = Duration::from_millis(50);
@@ -72,7 +72,7 @@ impl Process {
         let said = File::create(&file).unwrap();
         // For those that share a CPU, and harmless for the others.
         let child = Command::new("taskset")
-            .args(["-c", if name.ends_with("share") { "0" } else { "0-1023" }])
+            .args(["-c", if name.ends_with("share") { one_cpu() } else { "0-1023".into() }.as_str()])
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", "plays::play_one", "--ignored", "--nocapture", "--quiet", "--test-threads=1"])
             .env(PLAY, name)
@@ -121,6 +121,20 @@ impl Process {
     fn until_said(&self, word: &str) {
         self.until(word, |_| self.said().contains(word));
     }
+}
+
+/// A CPU that this process may use.
+fn one_cpu() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+    allowed.trim().split([',', '-']).next().unwrap().to_owned()
+}
+
+/// How nice this process is: field 19 of proc(5).
+pub(crate) fn niceness() -> i32 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let behind_the_name = stat.rsplit_once(") ").unwrap().1;
+    behind_the_name.split(' ').nth(16).unwrap().parse().unwrap()
 }
 
 impl Drop for Process {
