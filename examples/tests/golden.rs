@@ -159,7 +159,7 @@ const PLAY: &str = "UNSTUCK_EXAMPLE";
 const CURTAIN: &str = "-~=~- curtain -~=~-";
 
 /// Nobody waits for longer than this, not even on a very busy machine.
-const PATIENCE: Duration = Duration::from_secs(50);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 #[test]
 #[ignore = "what the other tests run as a child process"]

@@ -12,7 +12,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 /// What has not come after this long never will.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Hands on what events of the guard say.
 struct Collector(Mutex<Sender<BTreeMap<String, String>>>);
@@ -64,18 +64,20 @@ fn a_stall_is_an_event_unless_somebody_else_was_named() {
     }
     drop(release);
     runtime.block_on(task).unwrap();
-    runtime.shutdown(); // every report has been delivered, also of the stall's later milliseconds
-    while told.try_recv().is_ok() {}
+    runtime.shutdown();
 
     let (tell, named) = mpsc::channel();
     let tell = Mutex::new(tell);
     let builder = unstuck::Runtime::builder().worker_threads(1);
     let runtime = builder.on_stall(move |_| _ = tell.lock().unwrap().send(())).build().unwrap();
     let (release, released) = mpsc::channel::<()>();
-    let task = runtime.spawn(async move { _ = released.recv() });
+    let entered = runtime.enter();
+    let task = unstuck::task::Builder::new().name("told").spawn(async move { _ = released.recv() });
+    drop(entered);
     named.recv_timeout(PATIENCE).unwrap();
     drop(release);
     runtime.block_on(task).unwrap();
     runtime.shutdown();
-    assert!(told.try_recv().is_err(), "it went to somebody else");
+    // Reports of the first stall's later milliseconds may still come.
+    assert!(told.try_iter().all(|event| event["name"] == "\"reader\""), "it went to somebody else");
 }
