@@ -3,20 +3,40 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use unstuck::{Canceller, Runner, Runtime, catch_cancel, signal, sleep, spawn};
 
-use crate::support::{OnDrop, alone, in_child, text, until, until_threads_are_gone};
+use crate::support::{self, OnDrop, is_child, text, until, until_threads_are_gone};
 
 const SIGINT: i32 = 2;
 
+/// As the other tests do it, but where Ctrl-C is listened to: who starts the tests may ignore it (`nohup`, a script's
+/// background), and ignoring is inherited. Handling is not, so a handler here, which ends this process as usual, helps.
+fn in_child<F: FnOnce()>(behind: &[&str], body: F) -> Option<Output> {
+    static HANDLED: Once = Once::new();
+    let handle = || {
+        let always = Arc::new(AtomicBool::new(true));
+        signal_hook::flag::register_conditional_default(SIGINT, always).unwrap();
+    };
+    if !is_child() {
+        HANDLED.call_once(handle);
+    }
+    support::in_child(behind, body)
+}
+
+fn alone<F: FnOnce()>(body: F) {
+    if let Some(output) = in_child(&[], body) {
+        assert!(output.status.success(), "{}\n{}", output.status, text(&output));
+    }
+}
+
 /// What the terminal does when somebody presses Ctrl-C.
 fn press() {
-    let me = std::process::id().to_string();
-    assert!(Command::new("kill").args(["-INT", &me]).status().unwrap().success());
+    let script = format!("kill -INT {}", std::process::id());
+    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
 }
 
 /// A task that waits for ever and says when it has been dropped; ready once it waits.
