@@ -81,8 +81,8 @@ async fn a_test_that_should_panic_does() {
     panic!("as it should");
 }
 
-/// Long for a poll, and no race: stalls are reported after 10 ms.
-const LONG: Duration = Duration::from_millis(500);
+/// Long for a poll, and no race: stalls are reported after 10 ms, 40, 160 and 640.
+const LONG: Duration = Duration::from_secs(2);
 
 #[unstuck::test(no_stalls)]
 #[should_panic(expected = "a future that is no task (from crates/unstuck/tests/all/macros.rs:")]

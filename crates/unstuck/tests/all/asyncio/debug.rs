@@ -6,13 +6,10 @@ use std::time::Duration;
 use unstuck::{Builder, EventLoop, Runtime, StallPolicy, StallReport, task};
 use unstuck_core::guard::{Action, Reason};
 
-use crate::support::{in_child, own_number, text, until, until_threads_are_gone};
+use crate::support::{PATIENCE, in_child, own_number, text, until, until_threads_are_gone};
 
-/// What has not come after this long never will.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Long for a step, and no race: the report comes after 100 ms.
-const LONG: Duration = Duration::from_secs(1);
+/// Long for a step, and no race: reports come after 100 ms, 400 and 1600.
+const LONG: Duration = Duration::from_secs(3);
 
 #[test]
 fn a_slow_step_is_said_on_stderr_with_its_task_and_its_place() {
@@ -29,7 +26,7 @@ fn a_slow_step_is_said_on_stderr_with_its_task_and_its_place() {
     let line = include_str!("debug.rs").lines().position(|line| line.ends_with("// line A")).unwrap() + 1;
     for part in [
         "'slow' (from ",
-        &format!("debug.rs:{line}) has not come back from a poll for 1"),
+        &format!("debug.rs:{line}) has not come back from a poll for "),
         "the tasks of a single-threaded loop cannot move to another thread",
         "await unstuck::sleep(..) instead of std::thread::sleep(..)",
     ] {
@@ -47,8 +44,8 @@ fn a_slow_step_of_the_main_future_is_a_future_that_is_no_task() {
     assert!(text(&output).contains("a future that is no task (from "), "{}", text(&output));
 }
 
-/// A loop on which a step is slow after 5 ms, and what waits until one has been reported.
-fn reporting() -> (EventLoop, impl FnOnce() -> StallReport + Send) {
+/// A loop on which a step is slow after 5 ms, and what waits until a certain one has been reported.
+fn reporting() -> (EventLoop, impl FnOnce(fn(&StallReport) -> bool) -> StallReport + Send) {
     let (tell, told) = mpsc::channel();
     let tell = Mutex::new(tell);
     let event_loop = Runtime::builder()
@@ -56,7 +53,15 @@ fn reporting() -> (EventLoop, impl FnOnce() -> StallReport + Send) {
         .on_stall(move |report: &StallReport| drop(tell.lock().unwrap().send(report.clone())))
         .build_single()
         .unwrap();
-    (event_loop, move || told.recv_timeout(PATIENCE).unwrap())
+    (event_loop, move |is_it: fn(&StallReport) -> bool| {
+        loop {
+            // On a busy machine another step may be slow before.
+            let report = told.recv_timeout(PATIENCE).unwrap();
+            if is_it(&report) {
+                return report;
+            }
+        }
+    })
 }
 
 #[test]
@@ -64,10 +69,10 @@ fn a_slow_plain_function_is_told_like_a_slow_task() {
     let (event_loop, wait) = reporting();
     let (sender, receiver) = mpsc::channel();
     // The function ends when it has been reported.
-    event_loop.handle().call_soon(move || sender.send(wait()).unwrap());
+    let is_it = |report: &StallReport| report.name.as_deref() == Some("call_soon");
+    event_loop.handle().call_soon(move || sender.send(wait(is_it)).unwrap());
     event_loop.run_until_complete(unstuck::yield_now());
     let report = receiver.try_recv().unwrap();
-    assert_eq!(report.name.as_deref(), Some("call_soon"));
     assert!(report.place.unwrap().file().ends_with("debug.rs") && report.lasted >= Duration::from_millis(5));
 }
 
@@ -75,8 +80,9 @@ fn a_slow_plain_function_is_told_like_a_slow_task() {
 fn how_long_and_where_can_be_set() {
     let (event_loop, wait) = reporting();
     // The step ends when it has been reported.
-    let report = event_loop.run_until_complete(event_loop.spawn_local(async { wait() })).unwrap();
-    assert!(report.task.is_some() && report.lasted >= Duration::from_millis(5));
+    let step = event_loop.spawn_local(async { wait(|report| report.task.is_some()) });
+    let report = event_loop.run_until_complete(step).unwrap();
+    assert!(report.lasted >= Duration::from_millis(5));
     assert_eq!(report.action, Action::OnlyReported(Reason::SingleThreaded));
     assert!(event_loop.statistics().stalls > 0);
 }
@@ -95,12 +101,21 @@ fn one_task_can_have_a_time_of_its_own() {
         patient.spawn_local(async { std::thread::sleep(Duration::from_millis(50)) }).await.unwrap();
         // The step ends when it has been reported.
         let hasty = task::Builder::new().name("hasty").slow_step(Duration::from_millis(2));
-        let wait = async move { told.lock().unwrap().recv_timeout(PATIENCE).unwrap() };
+        let wait = async move {
+            loop {
+                let report = told.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+                assert_ne!(report.name.as_deref(), Some("patient"));
+                if report.name.is_some() {
+                    break report; // on a busy machine, this future may be slow before
+                }
+            }
+        };
         let report = hasty.spawn_local(wait).await.unwrap();
         assert_eq!(report.name.as_deref(), Some("hasty"));
         assert!(report.lasted >= Duration::from_millis(2));
+        let before = event_loop.statistics().stalls;
         // This future is no task, and goes by the loop's rule.
-        until("it is reported", || event_loop.statistics().stalls > 1);
+        until("it is noticed", || event_loop.statistics().stalls > before);
     });
 }
 
@@ -163,7 +178,7 @@ fn of_two_runtimes_side_by_side_only_the_one_in_debug_mode_reports() {
                 } else {
                     drop(forgotten_where_it_is_off());
                 }
-                std::thread::sleep(LONG / 2); // reported after 10 ms
+                std::thread::sleep(LONG); // reported after 10 ms
             };
             let entered = runtime.enter();
             let task = task::Builder::new().name(name).spawn(forget);
@@ -173,7 +188,7 @@ fn of_two_runtimes_side_by_side_only_the_one_in_debug_mode_reports() {
         for (debug, name) in [(false, "quiet step"), (true, "loud step")] {
             let event_loop = Runtime::builder().debug(debug).build_single().unwrap();
             event_loop.run_until_complete(async {
-                let slow = task::Builder::new().name(name).spawn(async { std::thread::sleep(LONG / 2) });
+                let slow = task::Builder::new().name(name).spawn(async { std::thread::sleep(LONG) });
                 slow.await.unwrap();
             });
             event_loop.close();

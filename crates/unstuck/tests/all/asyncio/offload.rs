@@ -6,7 +6,7 @@ use std::time::Duration;
 use unstuck::offload::{CpuPool, DefaultExecutor, Shutdown, ThreadPool};
 use unstuck::{Runtime, cpu, gather, run_in_executor, sleep, spawn, to_thread};
 
-use crate::support::{Gate, in_child, text, until};
+use crate::support::{Gate, PATIENCE, in_child, text, until};
 
 both! {
     async fn a_call_runs_on_another_thread_and_gives_its_value_or_error() {
@@ -147,7 +147,7 @@ fn the_shutdown_of_the_default_pool_with_a_stuck_call_warns_and_returns() {
             assert_eq!(queued.await.unwrap(), "queued");
             gate.open();
             stuck.await.unwrap();
-            assert!(loops.shutdown_default_executor(Duration::from_secs(60)).await.is_complete());
+            assert!(loops.shutdown_default_executor(PATIENCE).await.is_complete());
         });
     });
     if let Some(output) = output {

@@ -13,10 +13,7 @@ use std::time::Duration;
 
 use unstuck::{Deferred, EventLoop, Runtime, sleep, spawn};
 
-use crate::support::{Gate, OnDrop, until};
-
-/// What has not come after this long never will.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{Gate, OnDrop, PATIENCE, until};
 
 fn runtime(workers: usize) -> Runtime {
     Runtime::builder().worker_threads(workers).build().unwrap()

@@ -8,10 +8,7 @@ use std::time::Duration;
 use unstuck::guard::Class;
 use unstuck::{Runtime, StallReport};
 
-use crate::support::{Gate, alone, in_child, is_child, text, threads, until};
-
-/// What has not come after this long never will.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{Gate, PATIENCE, alone, in_child, is_child, text, threads, until};
 
 /// A runtime with one worker, which is stuck at the gate until that opens, and the first report of it.
 fn one_stuck_worker(gate: &Gate) -> (Runtime, StallReport) {
@@ -31,7 +28,8 @@ fn one_stuck_worker(gate: &Gate) -> (Runtime, StallReport) {
 #[test]
 fn without_proc_a_stuck_poll_is_rescued_and_its_report_says_what_is_not_known() {
     const NAMESPACE: [&str; 4] = ["unshare", "--user", "--map-root-user", "--mount"];
-    let may = || Command::new(NAMESPACE[0]).args(&NAMESPACE[1..]).arg("true").output();
+    const HIDE: [&str; 5] = ["mount", "-t", "tmpfs", "none", "/proc"];
+    let may = || Command::new(NAMESPACE[0]).args(&NAMESPACE[1..]).args(HIDE).output();
     if !is_child() && !may().is_ok_and(|output| output.status.success()) {
         eprintln!(
             "no namespaces for this user: only the monitor's own tests show what happens without /proc"
@@ -40,7 +38,7 @@ fn without_proc_a_stuck_poll_is_rescued_and_its_report_says_what_is_not_known() 
     }
     let output = in_child(&NAMESPACE, || {
         // Seen by this process only.
-        let hidden = Command::new("mount").args(["-t", "tmpfs", "none", "/proc"]).status().unwrap();
+        let hidden = Command::new(HIDE[0]).args(&HIDE[1..]).status().unwrap();
         assert!(hidden.success() && !std::path::Path::new("/proc/self").exists());
         let gate = Gate::new();
         let (runtime, report) = one_stuck_worker(&gate);
