@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use unstuck::{Runtime, cpu, finally, gather, sleep, spawn, time, to_thread, wait_for, yield_now};
 
-use crate::support::Gate;
+use crate::support::{Gate, until};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// Real time in which a wrong jump would have happened. No test waits for it to be enough.
@@ -99,6 +99,7 @@ fn a_thread_awake_in_block_on_holds_it() {
         scope.spawn(move || {
             runtime.block_on(async {
                 inside.open();
+                until("the other sleeps", || runtime.statistics().timers.armed == 1);
                 std::thread::sleep(A_WHILE); // awake, whatever the others do
                 assert_eq!(time(), Duration::ZERO);
                 awake.store(false, Ordering::SeqCst);

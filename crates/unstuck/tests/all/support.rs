@@ -7,8 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A condition that has not come true after this long never will.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A condition that has not come true after this long never will. Machines may be slow: only who waits in vain loses by it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Waits for `condition`, on a thread that may block.
 #[track_caller]
@@ -105,7 +105,7 @@ pub(crate) fn counts(counter: &Arc<AtomicUsize>) -> impl FnMut() + Send + use<> 
     move || _ = counter.fetch_add(1, Ordering::SeqCst)
 }
 
-/// The name that the kernel knows this thread of `/proc/self/task` by, and its state letter.
+/// The threads of this process: the name that the kernel knows each by, and its `status` file.
 pub(crate) fn threads() -> Vec<(String, String)> {
     let mut threads = Vec::new();
     for entry in std::fs::read_dir("/proc/self/task").unwrap() {
@@ -126,6 +126,79 @@ pub(crate) fn field<'a>(status: &'a str, name: &str) -> &'a str {
 pub(crate) fn own_number(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     field(&status, name).trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Checks that `round` leaves less than `limit` KiB behind.
+///
+/// What leaks does so every time. A heap that happens to grow, for one thread more than ever before, or by a huge page, does
+/// so now and then: one round out of ten is enough.
+#[track_caller]
+pub(crate) fn leaves_little_memory(limit: u64, mut round: impl FnMut()) {
+    let mut grown = Vec::new();
+    for _ in 0..10 {
+        let before = own_number("VmRSS:");
+        round();
+        grown.push(own_number("VmRSS:").saturating_sub(before));
+        if grown.last().is_some_and(|grown| *grown < limit) {
+            return;
+        }
+    }
+    panic!("it leaves something behind every time, in KiB: {grown:?}");
+}
+
+/// Checks that for `length` nobody wakes up among the threads whose names begin so. Gives their names.
+#[track_caller]
+pub(crate) fn sleep_soundly(length: Duration, names: &[&str]) -> Vec<String> {
+    let ours = || turns(|name| names.iter().any(|begin| name.starts_with(begin)));
+    let (before, after) = turns_within(length, ours);
+    assert_eq!(after, before);
+    before.into_iter().map(|(name, _)| name).collect()
+}
+
+/// How often each of these threads had got a CPU when all were asleep, and how often `length` later.
+///
+/// Who wakes every thread from outside, as SIGSTOP, a debugger and a frozen container do, wakes this one as well, which
+/// only sleeps: then it is done again.
+pub(crate) fn turns_within(length: Duration, ours: impl Fn() -> Turns) -> (Turns, Turns) {
+    let own = || {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        field(&status, "voluntary_ctxt_switches:").parse::<u64>().unwrap()
+    };
+    loop {
+        // On a busy machine somebody on the way to bed may stand still for long, but is not asleep then.
+        let mut before = ours();
+        until("all of them are asleep", || {
+            thread::sleep(Duration::from_millis(100));
+            let now = ours();
+            now.iter().all(|(_, turns)| turns.is_some()) && std::mem::replace(&mut before, now.clone()) == now
+        });
+        let naps = own();
+        thread::sleep(length);
+        if own() == naps + 1 {
+            return (before, ours());
+        }
+    }
+}
+
+/// The names of threads, and how often each has got a CPU; none of one that is awake.
+pub(crate) type Turns = Vec<(String, Option<u64>)>;
+
+/// How often each thread that is `ours` has got a CPU so far, because it was woken or because others had pushed it off.
+pub(crate) fn turns(ours: impl Fn(&str) -> bool) -> Turns {
+    let count = |status: &str| {
+        let count = |kind| field(status, kind).parse::<u64>().unwrap();
+        let turns = count("voluntary_ctxt_switches:") + count("nonvoluntary_ctxt_switches:");
+        field(status, "State:").starts_with('S').then_some(turns)
+    };
+    let ours = threads().into_iter().filter(|(name, _)| ours(name));
+    ours.map(|(name, status)| (name, count(&status))).collect()
+}
+
+/// A CPU that this process may use, for `taskset -c`.
+pub(crate) fn one_cpu() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = field(&status, "Cpus_allowed_list:");
+    allowed.split([',', '-']).next().unwrap().to_owned()
 }
 
 /// Waits until this process has no more threads than when the test's body began. A thread that has been joined is
@@ -186,6 +259,16 @@ pub(crate) fn in_child<F: FnOnce()>(behind: &[&str], body: F) -> Option<Output> 
     Some(output)
 }
 
+/// For [`in_child`]: the child's stderr is a file, so that it can wait for what it says itself ([`has_said`]).
+pub(crate) const STDERR_IN_A_FILE: [&str; 4] =
+    ["sh", "-c", r#"said=$(mktemp); "$@" 2>"$said"; code=$?; cat "$said" >&2; rm "$said"; exit $code"#, "sh"];
+
+/// Has this child said that?
+pub(crate) fn has_said(words: &str) -> bool {
+    let said = std::fs::read_link("/proc/self/fd/2").unwrap();
+    std::fs::read_to_string(&said).unwrap().contains(words)
+}
+
 /// What a child printed.
 pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
@@ -207,7 +290,7 @@ fn finish(mut child: Child) -> Output {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        if begun.elapsed() > 2 * PATIENCE {
+        if begun.elapsed() > 3 * PATIENCE {
             let _ = child.kill();
         }
         thread::sleep(Duration::from_millis(2));

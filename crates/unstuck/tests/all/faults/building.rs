@@ -5,7 +5,7 @@ use std::process::Command;
 
 use unstuck::Runtime;
 
-use crate::support::{Gate, alone, in_child, own_number, text, until, until_threads_are_gone};
+use crate::support::{Gate, alone, in_child, one_cpu, own_number, text, until, until_threads_are_gone};
 
 #[test]
 fn a_setting_that_cannot_work_is_an_error_that_names_it() {
@@ -120,7 +120,7 @@ fn a_thousand_workers_work() {
 
 #[test]
 fn on_one_cpu_the_runtime_is_sized_for_one_and_nothing_starves() {
-    let Some(output) = in_child(&["taskset", "-c", "0"], || {
+    let Some(output) = in_child(&["taskset", "-c", &one_cpu()], || {
         let runtime = Runtime::new().unwrap();
         assert_eq!(runtime.statistics().tasks.workers, 1);
         let ended = runtime.block_on(async {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use unstuck::{Runtime, cpu, sleep, spawn, to_thread};
+use unstuck::{Runtime, StallPolicy, cpu, sleep, spawn, to_thread};
 
 use crate::support::{Gate, OnDrop, alone, counts, in_child, text};
 
@@ -16,7 +16,9 @@ fn one_worker() -> Runtime {
 
 #[test]
 fn a_task_that_panics_fails_with_payload_name_and_place_and_its_worker_lives() {
-    one_worker().run(async {
+    // Nobody else works in its place, however long the machine keeps it from doing so.
+    let alone = Runtime::builder().worker_threads(1).stall_guard(StallPolicy::Off);
+    alone.build().unwrap().run(async {
         let task = unstuck::task::Builder::new()
             .name("reader")
             .spawn(async { std::panic::panic_any(String::from("no file")) });
@@ -34,7 +36,8 @@ fn a_task_that_panics_fails_with_payload_name_and_place_and_its_worker_lives() {
 
 #[test]
 fn a_blocking_closure_that_panics_fails_alike_and_its_thread_is_kept() {
-    Runtime::builder().worker_threads(1).max_blocking_threads(1).build().unwrap().run(async {
+    let builder = Runtime::builder().worker_threads(1).max_blocking_threads(1);
+    builder.blocking_keep_alive(Duration::from_secs(3600)).build().unwrap().run(async {
         let here = || std::thread::current().id();
         let before = to_thread(here).await.unwrap();
         let error = to_thread(|| -> () { panic!("no disk") }).await.unwrap_err();

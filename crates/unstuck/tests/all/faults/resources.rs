@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use unstuck::{Runtime, sleep};
 
-use crate::support::{alone, open_files, own_number, until_threads_are_gone};
+use crate::support::{alone, leaves_little_memory, open_files, until_threads_are_gone};
 
 #[test]
 fn a_thousand_runtimes_built_and_dropped_leave_no_thread_no_file_and_no_memory() {
@@ -24,14 +24,9 @@ fn a_thousand_runtimes_built_and_dropped_leave_no_thread_no_file_and_no_memory()
             round();
         }
         assert_eq!(open_files(), files);
-        let before = own_number("VmRSS:");
-        for _ in 0..800 {
-            round();
-        }
-        assert_eq!(open_files(), files);
-        let after = own_number("VmRSS:");
         // 800 leaked runtimes of a few KiB each would be several MiB.
-        assert!(after < before + 2 * 1024, "{before} KiB before, {after} KiB after");
+        leaves_little_memory(2 * 1024, || (0..800).for_each(|_| round()));
+        assert_eq!(open_files(), files);
     });
 }
 
@@ -52,10 +47,9 @@ fn a_thousand_single_threaded_loops_leave_nothing() {
     alone(|| {
         let round = || unstuck::run_single(async { sleep(Duration::from_micros(1)).await });
         (0..200).for_each(|_| round());
-        let before = (own_number("VmRSS:"), open_files());
-        (0..800).for_each(|_| round());
-        let after = (own_number("VmRSS:"), open_files());
-        assert!(after.0 < before.0 + 1024 && after.1 == before.1, "{before:?} {after:?}");
+        let files = open_files();
+        leaves_little_memory(1024, || (0..800).for_each(|_| round()));
+        assert_eq!(open_files(), files);
         until_threads_are_gone();
     });
 }

@@ -9,7 +9,7 @@ use unstuck_inspect::{Process, Request, ask, processes};
 
 use super::Count;
 use crate::support::{
-    Gate, OnDrop, field, in_child, open_files, text, threads, until, until_threads_are_gone,
+    Gate, OnDrop, in_child, open_files, sleep_soundly, text, threads, until, until_threads_are_gone,
 };
 
 /// Runs the body of a test in a process of its own, with a folder for sockets of its own.
@@ -145,22 +145,8 @@ fn the_socket_wakes_nobody_while_nobody_asks() {
         drop(runtime.spawn(sleep(Duration::from_secs(3600))));
         until("all sleep", || runtime.statistics().tasks.sleeping_workers == 2);
         assert!(asked(Request::Ps).contains(r#""state":"waiting""#));
-        let sleeps = || -> Vec<(String, u64)> {
-            let ours = threads()
-                .into_iter()
-                .filter(|(name, _)| name.starts_with("idle-") || name == "unstuck-inspect");
-            ours.map(|(name, status)| (name, field(&status, "voluntary_ctxt_switches:").parse().unwrap()))
-                .collect()
-        };
-        let mut before = sleeps();
-        until("nobody moves for a moment", || {
-            std::thread::sleep(Duration::from_millis(100));
-            let now = sleeps();
-            std::mem::replace(&mut before, now.clone()) == now
-        });
-        assert!(before.iter().any(|(name, _)| name == "unstuck-inspect"), "{before:?}");
-        std::thread::sleep(Duration::from_secs(1));
-        assert_eq!(sleeps(), before);
+        let asleep = sleep_soundly(Duration::from_secs(1), &["idle-", "unstuck-inspect"]);
+        assert!(asleep.iter().any(|name| name == "unstuck-inspect"), "{asleep:?}");
     });
 }
 

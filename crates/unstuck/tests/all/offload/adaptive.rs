@@ -14,7 +14,7 @@ use unstuck::{
     Builder, EventLoop, Handle, JobHandle, Runtime, StallPolicy, run_in_executor, spawn, task, to_thread,
 };
 
-use crate::support::{Gate, OnDrop, counts, eventually, until};
+use crate::support::{Gate, OnDrop, PATIENCE, counts, eventually, until};
 
 /// What a call does: nothing, or what it is told.
 type Work = Option<Box<dyn FnOnce() + Send>>;
@@ -227,7 +227,7 @@ fn what_a_short_call_spawns_runs_while_it_blocks() {
         let job = on_a_worker(call, move || {
             let (tell, told) = std::sync::mpsc::channel();
             spawn(async move { tell.send(()).unwrap() }).detach();
-            told.recv_timeout(Duration::from_secs(60)).expect("another worker runs it");
+            told.recv_timeout(PATIENCE).expect("another worker runs it");
         });
         job.await.await.unwrap();
     });
@@ -311,6 +311,6 @@ fn a_short_call_may_end_its_own_runtime_and_does_not_wait_for_itself() {
         });
         job.await.await
     });
-    has_ended.recv_timeout(Duration::from_secs(60)).expect("it waits for its own end");
+    has_ended.recv_timeout(PATIENCE).expect("it waits for its own end");
     drop(task);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use unstuck::offload::{self, Limiter, Options, Route, Shutdown, ThreadPool};
 use unstuck::{Runtime, to_thread};
 
-use crate::support::{Gate, in_child, text};
+use crate::support::{Gate, PATIENCE, STDERR_IN_A_FILE, has_said, in_child, text, until};
 
 #[test]
 fn a_runtimes_report_names_jobs_and_tasks_that_have_not_ended() {
@@ -42,13 +42,13 @@ fn a_shutdown_asks_running_closures_to_stop_and_is_complete_when_they_do() {
         }
     }));
     running.wait_for(1);
-    let report = runtime.shutdown_timeout(Duration::from_secs(60));
+    let report = runtime.shutdown_timeout(PATIENCE);
     assert!(report.is_complete() && report.running.is_empty(), "{report}");
 }
 
 #[test]
 fn dropping_a_runtime_says_after_a_second_which_jobs_it_waits_for() {
-    let output = in_child(&[], || {
+    let output = in_child(&STDERR_IN_A_FILE, || {
         let runtime = Runtime::builder().worker_threads(1).build().unwrap();
         let gate = Gate::new();
         let held = gate.clone();
@@ -57,10 +57,8 @@ fn dropping_a_runtime_says_after_a_second_which_jobs_it_waits_for() {
             drop(offload::call().name("slow one").spawn(move || held.pass()));
         }
         gate.wait_for(1);
-        // Opens when the drop has said its line: this thread's own stderr cannot be read here, so by time; too early
-        // would only show as a missing line.
         let opener = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_secs(3));
+            until("the drop has said its line", || has_said("job 'slow one' (from "));
             gate.open();
         });
         drop(runtime);
@@ -89,7 +87,7 @@ fn a_pool_that_ends_takes_the_jobs_along_that_wait_for_a_limiter() {
     let cancels = ThreadPool::builder().build().unwrap();
     let kept: Vec<_> = (0..3).map(|_| cancels.submit_in(|| (), Options::new(), &route)).collect();
     assert_eq!(cancels.statistics().held, 3);
-    let report = cancels.shutdown_timeout(Duration::from_secs(60));
+    let report = cancels.shutdown_timeout(PATIENCE);
     assert_eq!((report.cancelled, report.is_complete()), (3, true));
     assert!(kept.into_iter().all(|job| job.wait().unwrap_err().is_cancelled()));
     assert!(cancels.submit_in(|| (), Options::new(), &route).wait().unwrap_err().is_rejected());
@@ -120,7 +118,7 @@ fn a_call_on_its_own_thread_is_waited_for_and_named_like_any_other() {
     assert!(offload::call().own_thread().on(&pool).spawn(|| ()).wait().unwrap_err().is_rejected());
     gate.open();
     job.wait().unwrap();
-    assert!(pool.shutdown_timeout(Duration::from_secs(60)).is_complete());
+    assert!(pool.shutdown_timeout(PATIENCE).is_complete());
 }
 
 #[test]

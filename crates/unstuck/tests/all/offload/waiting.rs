@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use unstuck::offload::{self, JobHandle, Limiter, Options, Route, ThreadPool};
 use unstuck::{Handle, Runtime, run_in_executor, spawn, to_thread};
 
-use crate::support::{Crowd, Gate, in_child, text, until};
+use crate::support::{Crowd, Gate, STDERR_IN_A_FILE, has_said, in_child, text, until};
 
 fn pool_of_one(lent: usize) -> Arc<ThreadPool> {
     Arc::new(ThreadPool::builder().max_threads(1).max_lent_threads(lent).build().unwrap())
@@ -214,14 +214,7 @@ fn a_pool_that_is_cut_short_names_the_job_that_waits_for_its_permit_and_ends_whe
 
 #[test]
 fn who_waits_long_for_a_lent_permit_says_for_whom() {
-    // Its stderr is a file, so that it can wait for what it says itself.
-    let behind = [
-        "sh",
-        "-c",
-        r#"said=$(mktemp); "$@" 2>"$said"; code=$?; cat "$said" >&2; rm "$said"; exit $code"#,
-        "sh",
-    ];
-    let output = in_child(&behind, || {
+    let output = in_child(&STDERR_IN_A_FILE, || {
         let pool = ThreadPool::builder().build().unwrap();
         let limiter = Limiter::new("database", 1);
         let (other, lock) = (Gate::new(), Gate::new());
@@ -229,10 +222,7 @@ fn who_waits_long_for_a_lent_permit_says_for_whom() {
         lock.wait_for(1);
         other.open();
         until("the lender wants its permit back", || limiter.statistics().returning == 1);
-        let said = std::fs::read_link("/proc/self/fd/2").unwrap();
-        until("it says so", || {
-            std::fs::read_to_string(&said).unwrap().contains("hold no lock across a wait")
-        });
+        until("it says so", || has_said("hold no lock across a wait"));
         lock.open();
         jobs.into_iter().for_each(|job| job.wait().unwrap());
     });
