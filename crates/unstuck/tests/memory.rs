@@ -54,7 +54,7 @@ async fn gives_back<F: Future<Output = usize>>(what: &str, count: usize, round: 
     let peak = round(count).await;
     let mut after = live();
     // Other workers may still be freeing what they have just finished with, and hand their queues in as they fall asleep.
-    for _ in 0..1_000 {
+    for _ in 0..60_000 {
         if after <= before + SPARE {
             break;
         }

@@ -205,9 +205,8 @@ async fn short_polls(done: Arc<AtomicUsize>) {
     }
 }
 
-/// Keeps both workers in short polls while `disturbance` goes on; gives how many stalls there were, and those that were
-/// told of.
-fn disturbed(disturbance: impl FnOnce()) -> (u64, Vec<StallReport>) {
+/// Keeps both workers in short polls while `disturbance` goes on; gives the stalls that were told of.
+fn disturbed(disturbance: impl FnOnce()) -> Vec<StallReport> {
     let (reports, tell) = reports();
     let runtime = Runtime::builder().worker_threads(2).on_stall(tell).build().unwrap();
     let done = Arc::new(AtomicUsize::new(0));
@@ -219,29 +218,27 @@ fn disturbed(disturbance: impl FnOnce()) -> (u64, Vec<StallReport>) {
             task.await.unwrap();
         }
     });
-    let stalls = runtime.statistics().tasks.stalls;
-    assert!(runtime.shutdown_timeout(PATIENCE).is_complete());
+    assert!(runtime.shutdown_timeout(PATIENCE).is_complete()); // the last report has been delivered
     let reports = reports.lock().unwrap();
-    assert!(stalls > 0 || reports.is_empty(), "what is told is counted, too");
-    (stalls, reports.clone())
+    reports.clone()
 }
 
 #[test]
 fn a_process_that_is_stopped_and_goes_on_blames_nobody() {
     alone(|| {
-        let (stalls, reports) = disturbed(|| {
+        let reports = disturbed(|| {
             let pid = std::process::id();
             let script = format!("kill -STOP {pid}; sleep 1; kill -CONT {pid}");
             assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
         });
-        assert_eq!(stalls, 0, "{reports:#?}");
+        assert!(reports.is_empty(), "{reports:#?}");
     });
 }
 
 #[test]
 fn an_overloaded_machine_blames_no_task() {
     alone(|| {
-        let (stalls, reports) = disturbed(|| {
+        let reports = disturbed(|| {
             let done = Arc::new(AtomicUsize::new(0));
             std::thread::scope(|scope| {
                 for _ in 0..16 {
@@ -255,7 +252,7 @@ fn an_overloaded_machine_blames_no_task() {
                 done.store(1, Ordering::SeqCst);
             });
         });
-        assert_eq!(stalls, 0, "{reports:#?}");
+        assert!(reports.is_empty(), "{reports:#?}");
     });
 }
 
