@@ -161,7 +161,7 @@ where
 /// use unstuck::{par_map, timeout};
 ///
 /// # unstuck::run(async {
-/// let slow = par_map(0..1_000, |_| std::thread::sleep(Duration::from_millis(5))).try_collect::<Vec<()>>();
+/// let slow = par_map(0..1_000, |_| std::thread::sleep(Duration::from_millis(50))).try_collect::<Vec<()>>();
 /// assert!(timeout(Duration::from_millis(20), slow).await.is_err());
 /// # });
 /// ```

@@ -18,7 +18,7 @@ use unstuck_time::{Elapsed, Sleep, sleep};
 /// use std::time::Duration;
 /// use unstuck::{as_completed, sleep, spawn};
 ///
-/// # unstuck::run(async {
+/// # unstuck::Runtime::builder().start_paused(true).build().unwrap().run(async {
 /// let tasks = [30, 1, 15].map(|ms| spawn(sleep(Duration::from_millis(ms)).with(ms)));
 /// let mut results = as_completed(tasks);
 /// while let Some(result) = results.next().await {
@@ -74,7 +74,7 @@ impl<F: Future> AsCompleted<F> {
     /// use std::time::Duration;
     /// use unstuck::{as_completed, sleep};
     ///
-    /// # unstuck::run(async {
+    /// # unstuck::Runtime::builder().start_paused(true).build().unwrap().run(async {
     /// let naps = [1, 3_600_000].map(|ms| sleep(Duration::from_millis(ms)).with(ms));
     /// let mut results = as_completed(naps).timeout(Duration::from_millis(50));
     /// assert_eq!(results.next().await, Some(Ok(1)));

@@ -31,7 +31,7 @@ use super::deferred::DeferredError;
 /// use std::time::Duration;
 /// use unstuck::{ALL_COMPLETED, FIRST_COMPLETED, sleep, spawn, wait};
 ///
-/// # unstuck::run(async {
+/// # unstuck::Runtime::builder().start_paused(true).build().unwrap().run(async {
 /// let racers = ["tortoise", "hare"].map(|name| {
 ///     let nap = Duration::from_millis(if name == "hare" { 1 } else { 20 });
 ///     spawn(sleep(nap).with(name))

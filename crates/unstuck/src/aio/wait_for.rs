@@ -45,7 +45,7 @@ pub fn wait_for<A: IntoFuture>(awaitable: A, limit: Duration) -> Timeout<A::Into
 /// use std::time::Duration;
 /// use unstuck::{shield, sleep, spawn, wait_for};
 ///
-/// # unstuck::run(async {
+/// # unstuck::Runtime::builder().start_paused(true).build().unwrap().run(async {
 /// let mut task = spawn(async { sleep(Duration::from_millis(50)).await; "done" });
 /// assert!(wait_for(shield(&mut task), Duration::from_millis(1)).await.is_err());
 /// assert_eq!(task.await.unwrap(), "done"); // it went on
