@@ -44,8 +44,11 @@ fn a_slow_step_of_the_main_future_is_a_future_that_is_no_task() {
     assert!(text(&output).contains("a future that is no task (from "), "{}", text(&output));
 }
 
+/// Is it the report that is waited for?
+type IsIt = fn(&StallReport) -> bool;
+
 /// A loop on which a step is slow after 5 ms, and what waits until a certain one has been reported.
-fn reporting() -> (EventLoop, impl FnOnce(fn(&StallReport) -> bool) -> StallReport + Send) {
+fn reporting() -> (EventLoop, impl FnOnce(IsIt) -> StallReport + Send) {
     let (tell, told) = mpsc::channel();
     let tell = Mutex::new(tell);
     let event_loop = Runtime::builder()
@@ -53,7 +56,7 @@ fn reporting() -> (EventLoop, impl FnOnce(fn(&StallReport) -> bool) -> StallRepo
         .on_stall(move |report: &StallReport| drop(tell.lock().unwrap().send(report.clone())))
         .build_single()
         .unwrap();
-    (event_loop, move |is_it: fn(&StallReport) -> bool| {
+    (event_loop, move |is_it: IsIt| {
         loop {
             // On a busy machine another step may be slow before.
             let report = told.recv_timeout(PATIENCE).unwrap();

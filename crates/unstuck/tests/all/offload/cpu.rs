@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use unstuck::offload::{CpuPool, Options};
 use unstuck::{
-    Handle, JobHandle, Runtime, cpu, gather, par_map, run_in_executor, sleep, spawn, timeout, to_thread,
+    Handle, Instant, JobHandle, Runtime, TimeLimit, cpu, gather, par_map, run_in_executor, sleep, spawn,
+    timeout, to_thread,
 };
 
 use crate::support::Gate;
@@ -118,8 +119,11 @@ fn a_timeout_around_par_map_is_its_overall_limit_and_stops_what_has_not_begun() 
             held.pass();
         };
         let all = par_map(0..1_000, work).lookahead(4).try_collect::<Vec<()>>();
-        let limited = spawn(timeout(Duration::from_millis(20), all));
+        let limit = TimeLimit::after(Duration::from_secs(3600));
+        let mover = limit.clone();
+        let limited = spawn(async move { limit.run(all).await });
         crate::support::eventually("the first one runs", || gate.arrived() == 1).await;
+        mover.reschedule(Instant::now()).unwrap();
         assert!(limited.await.unwrap().is_err());
         gate.open();
     });

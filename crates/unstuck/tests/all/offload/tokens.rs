@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use unstuck::offload::{self, CancelToken, Cancelled, Limiter, Options, Route, ThreadPool};
-use unstuck::{Runtime, cpu, spawn, timeout, to_thread, wait_for};
+use unstuck::{Instant, Runtime, TimeLimit, cpu, gather, spawn, timeout, to_thread};
 
 use crate::support::{Gate, eventually, until};
 
@@ -84,16 +84,24 @@ fn a_call_bound_to_its_task_is_cancelled_with_it() {
 #[test]
 fn a_time_limit_reaches_the_closure_of_a_bound_call() {
     unstuck::run(async {
-        let saw = Gate::new();
-        let told = saw.clone();
+        let (begun, saw) = (Gate::new(), Gate::new());
+        begun.open();
+        let (begins, told) = (begun.clone(), saw.clone());
         let work = move || {
+            begins.pass();
             while !offload::is_cancelled() {
                 std::thread::yield_now();
             }
             told.pass();
         };
-        let call = offload::call().cancel_on_drop().spawn(work);
-        assert!(wait_for(call, Duration::from_millis(5)).await.is_err());
+        let limit = TimeLimit::after(Duration::from_secs(3600));
+        let call = limit.run(offload::call().cancel_on_drop().spawn(work));
+        let passes = async {
+            eventually("it runs", || begun.arrived() == 1).await;
+            limit.reschedule(Instant::now()).unwrap();
+        };
+        let (called, ()) = gather!(call, passes).await;
+        assert!(called.is_err());
         eventually("the closure has seen it", || saw.arrived() == 1).await;
         saw.open();
     });
