@@ -314,9 +314,9 @@ impl<W: Watched> Monitor<W> {
         if stall.lasted < patience {
             return;
         }
-        // The machine is busy, and the task is not to blame: nothing is counted or said. What waits behind it is served
-        // all the same: another thread gets its share of the CPUs, and without one it would wait for this one's turn.
-        let blameless = stall.class == Class::Descheduled;
+        // The machine is busy, or may be, and the task is not to blame: nothing is counted or said. What waits behind it is
+        // served all the same: another thread gets its share of the CPUs, and without one it would wait for this one's turn.
+        let blameless = stall.class == Class::Descheduled || stall.unsure;
         if !blameless && !stall.counted {
             stall.counted = true;
             self.stuck += 1;
@@ -342,7 +342,7 @@ impl<W: Watched> Monitor<W> {
         };
         let Some(reporter) = &mut self.reporter else { return };
         let is_due = |stall: &mut Stall| stall.reports.as_mut().is_some_and(|it| it.is_due(stall.lasted));
-        if !blameless && !stall.unsure && is_due(stall) {
+        if !blameless && is_due(stall) {
             let mut report = self.watched.describe(seat, sight);
             report.class = stall.class;
             report.lasted = stall.lasted;

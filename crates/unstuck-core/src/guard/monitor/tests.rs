@@ -348,6 +348,22 @@ fn a_poll_is_not_blamed_for_the_time_in_which_the_process_was_stopped() {
 }
 
 #[test]
+fn who_may_only_wait_for_a_cpu_is_rescued_at_once_and_counted_when_that_is_known() {
+    let watched = Pretended::new(1);
+    watched.polls(0, 1);
+    watched.ran(1, 0); // runnable, and nothing moves: it computes since the last tick, or waits for a CPU
+    let (mut monitor, told) = monitor(watched, StallPolicy::Rescue);
+    ticks(&mut monitor, 6);
+    assert_eq!((monitor.watched.rescues(), monitor.watched.stalls()), (1, 0));
+    ticks(&mut monitor, 20);
+    assert_eq!(monitor.watched.stalls(), 0, "it waited for a CPU");
+    assert!(told.try_recv().is_err());
+    monitor.watched.ran(60, 0);
+    ticks(&mut monitor, 1);
+    assert_eq!(monitor.watched.stalls(), 1);
+}
+
+#[test]
 fn who_waits_for_a_cpu_most_of_the_time_is_blamed_all_the_same_once_it_has_used_one_for_long() {
     let watched = Pretended::new(1);
     watched.polls(0, 1);
