@@ -29,9 +29,9 @@ both! {
         let task = spawn(async move {
             let _spawns = OnDrop(move || {
                 watch.cancel();
+                says.say("dropped");
                 let late = says.clone();
                 drop(handle.spawn(async move { late.say("spawned by a destructor") }));
-                says.say("dropped");
             });
             pending::<()>().await;
         });
