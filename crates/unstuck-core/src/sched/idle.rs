@@ -111,6 +111,12 @@ impl Idle {
         if self.seems_lazy() { self.pick_slowly() } else { None }
     }
 
+    /// As [`wake_one`](Self::wake_one), if really everybody sleeps.
+    pub(crate) fn wake_one_of_all(&self) -> Option<usize> {
+        fence(Ordering::SeqCst); // pairs with S2: who lay down before what the caller did is counted
+        if self.all_asleep() { self.pick() } else { None }
+    }
+
     /// How many neither search nor sleep. A glance, which may be wrong.
     pub(crate) fn busy(&self) -> usize {
         let counts = Counts(self.counts.load(Ordering::Relaxed)); // a hint

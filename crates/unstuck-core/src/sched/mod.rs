@@ -338,6 +338,24 @@ impl Shared {
         }
     }
 
+    /// Delivers what is due, if nobody is in the driver anyway; true if nobody was. For a thread that is no worker.
+    fn tend_driver(&self) -> bool {
+        let tended = self.driver.poll();
+        if tended {
+            self.left_driver();
+        }
+        tended
+    }
+
+    /// A thread that has held the driver's seat for a moment will not lie down there itself. Whoever wanted to
+    /// meanwhile found the seat taken and sleeps elsewhere. If all do, nobody watches the time: one is woken, finds
+    /// nothing to do, and takes the seat.
+    fn left_driver(&self) {
+        if let Some(worker) = self.idle.wake_one_of_all() {
+            self.remotes[worker].parker.unpark(&self.driver);
+        }
+    }
+
     /// At the end: wakes whoever sleeps, spares and the monitor too.
     fn wake_everyone(&self) {
         let _ = self.idle.wake_all();

@@ -4,20 +4,22 @@
 //! `SHUTTLE_REPLAY=<schedule>` with the test's name runs it again, step by step the same. `SHUTTLE_SCHEDULES` says how
 //! many to try.
 
+mod driver;
+mod paused;
+mod stuck;
+
 use std::env;
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 
 use super::Scheduler;
 use crate::LocalLoop;
-use crate::driver::{Driver, Park, ThreadDriver, Unpark};
-use crate::guard::{GuardConfig, Replacement, StallPolicy, Watched};
+use crate::driver::{Driver, ThreadDriver};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, thread};
 
@@ -317,161 +319,5 @@ fn a_single_threaded_loop_hears_everyone_and_ends() {
         drop(local);
         other.join().unwrap();
         assert_eq!(handle.task_count(), 0);
-    });
-}
-
-/// A driver with a paused clock: when nothing can happen before the next deadline, it jumps there.
-struct Paused {
-    inner: ThreadDriver,
-    clock: Arc<PausedClock>,
-}
-
-#[derive(Default)]
-struct PausedClock {
-    sleepers: Mutex<Vec<Waker>>,
-    jumps: AtomicUsize,
-    /// Set when everybody means to sleep.
-    may_jump: AtomicUsize,
-}
-
-struct PausedUnparker(Arc<dyn Unpark>);
-
-impl Driver for Paused {
-    fn park(&mut self, park: Park) {
-        let mut sleepers = self.clock.sleepers.lock();
-        if !park.quiescent || sleepers.is_empty() {
-            drop(sleepers);
-            return self.inner.park(park);
-        }
-        let woken = std::mem::take(&mut *sleepers);
-        drop(sleepers);
-        assert_eq!(self.clock.may_jump.load(Ordering::Relaxed), 1, "somebody is still awake");
-        self.clock.jumps.fetch_add(1, Ordering::Relaxed);
-        woken.into_iter().for_each(Waker::wake);
-    }
-
-    fn unparker(&self) -> Arc<dyn Unpark> {
-        Arc::new(PausedUnparker(self.inner.unparker()))
-    }
-}
-
-impl Unpark for PausedUnparker {
-    fn unpark(&self) {
-        self.0.unpark();
-    }
-
-    fn wants_quiescence(&self) -> bool {
-        true
-    }
-}
-
-#[test]
-fn a_paused_clock_jumps_when_everybody_sleeps_and_not_before() {
-    explore(|| {
-        let clock = Arc::new(PausedClock::default());
-        let driver = Paused { inner: ThreadDriver::new(), clock: clock.clone() };
-        let scheduler = scheduler_in(2, Box::new(driver));
-        let handle = scheduler.handle();
-        scheduler.block_on(async {
-            let mut asleep = false;
-            let sleeper = handle.spawn(poll_fn({
-                let clock = clock.clone();
-                move |cx| {
-                    if std::mem::replace(&mut asleep, true) {
-                        return Poll::Ready(());
-                    }
-                    clock.sleepers.lock().push(cx.waker().clone());
-                    Poll::Pending
-                }
-            }));
-            for _ in 0..2 {
-                yield_now().await;
-                dawdle();
-            }
-            clock.may_jump.store(1, Ordering::Relaxed);
-            sleeper.await.unwrap();
-        });
-        assert_eq!(clock.jumps.load(Ordering::Relaxed), 1);
-        assert!(scheduler.shutdown(None));
-    });
-}
-
-/// What the guard's monitor does, without its clock: whatever is in a poll may be stuck.
-fn rescue_at_random(shared: &Arc<super::Shared>, is_over: impl Fn() -> bool) {
-    let mut replaced = vec![None; shared.seats()];
-    while !is_over() {
-        for (seat, replaced) in replaced.iter_mut().enumerate() {
-            let Some(sight) = shared.sight(seat) else { continue };
-            shared.take_from(seat, &|_| false);
-            shared.sort(&|_| false);
-            let served = !Watched::has_work(shared) || shared.wake_sleeper();
-            if served || *replaced == Some(sight.epoch) {
-                continue;
-            }
-            if shared.replace(seat, sight.epoch) == Replacement::AtWork {
-                *replaced = Some(sight.epoch);
-            }
-        }
-        thread::yield_now();
-    }
-}
-
-#[test]
-fn tasks_behind_stuck_workers_run_once_and_the_workers_come_back() {
-    explore(|| {
-        let hour = Duration::from_secs(3600);
-        let guard = GuardConfig {
-            policy: StallPolicy::Rescue,
-            threshold: hour, // the real monitor looks on
-            max_rescue: Some(2),
-            keep_alive: Duration::from_millis(500), // on the models' clock: at any moment, or never
-            ..GuardConfig::default()
-        };
-        let config = super::Config { workers: 2, guard, ..super::Config::default() };
-        let scheduler = Scheduler::new(&config, Box::new(ThreadDriver::new()));
-        scheduler.start().unwrap();
-        let handle = scheduler.handle();
-        let gate = Arc::new((Mutex::new(false), Condvar::new()));
-        let runs = Arc::new(AtomicUsize::new(0));
-        let mut tasks = Vec::new();
-        for _ in 0..2 {
-            let (gate, runs) = (gate.clone(), runs.clone());
-            tasks.push(handle.spawn(async move {
-                // Lies in the slot of a worker that is about to be stuck.
-                let child = crate::spawn({
-                    let runs = runs.clone();
-                    async move { runs.fetch_add(1, Ordering::Relaxed) }
-                });
-                {
-                    let mut open = gate.0.lock();
-                    while !*open {
-                        gate.1.wait(&mut open);
-                    }
-                }
-                child.await.unwrap();
-                runs.fetch_add(1, Ordering::Relaxed);
-            }));
-        }
-        tasks.push(handle.spawn({
-            let gate = gate.clone();
-            async move {
-                *gate.0.lock() = true;
-                gate.1.notify_all();
-            }
-        }));
-        let over = Arc::new(AtomicUsize::new(0));
-        let monitor = {
-            let (shared, over) = (scheduler.shared.clone(), over.clone());
-            thread::spawn(move || rescue_at_random(&shared, || over.load(Ordering::Relaxed) == 1))
-        };
-        scheduler.block_on(async {
-            for task in tasks {
-                task.await.unwrap();
-            }
-        });
-        over.store(1, Ordering::Relaxed);
-        monitor.join().unwrap();
-        assert_eq!(runs.load(Ordering::Relaxed), 4);
-        assert!(scheduler.shutdown(None));
     });
 }

@@ -176,7 +176,7 @@ impl Watched for Arc<Shared> {
     }
 
     fn tend_driver(&self) -> bool {
-        self.driver.poll()
+        Shared::tend_driver(self)
     }
 
     fn has_work(&self) -> bool {

@@ -106,6 +106,7 @@ impl Worker {
         if moved {
             self.shared.wake_one();
         }
+        self.shared.left_driver(); // it may have lain there when it was marked
         self.tidy();
         let Remote { duty, parker, .. } = self.remote();
         duty.retire();

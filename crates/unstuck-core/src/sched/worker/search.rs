@@ -54,6 +54,9 @@ impl Worker {
         let mut searching = self.shared.idle.start_searching();
         if searching && self.was_petty_haul() {
             searching = self.nap();
+            if self.is_needed_here(searching) {
+                return None;
+            }
         }
         if searching {
             let in_vain = self.in_vain.get();
@@ -66,15 +69,7 @@ impl Worker {
         }
         loop {
             searching = self.sleep(searching);
-            // The driver may have filled the own queue; the searcher's duty passes on then.
-            if !self.local.is_empty()
-                || !self.pulse().slot.is_empty()
-                || self.shared.is_drained()
-                || self.remote().duty.is_lost()
-            {
-                if searching {
-                    self.found();
-                }
+            if self.is_needed_here(searching) {
                 return None;
             }
             // Somebody woke us for something.
@@ -84,6 +79,19 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// After a sleep or a nap: true if the driver has put something into the own queue or slot, or if this worker's time is
+    /// over. The searcher's duty passes on then.
+    fn is_needed_here(&self, searching: bool) -> bool {
+        let needed = !self.local.is_empty()
+            || !self.pulse().slot.is_empty()
+            || self.shared.is_drained()
+            || self.remote().duty.is_lost();
+        if needed && searching {
+            self.found();
+        }
+        needed
     }
 
     /// There is nothing left of what was fetched lately. True if it kept this worker for too short a time to be worth it.
