@@ -3,6 +3,7 @@
 //! The README in this folder tells the way of a task from a wake to a worker, and which designs we dropped.
 
 mod ages;
+mod config;
 pub(crate) mod idle;
 mod park;
 mod queue;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
+pub use self::config::{Around, Config, Hook};
 use self::idle::Idle;
 use self::park::{DriverSeat, Parker};
 use self::queue::{Injector, Local, Stealer, Waste};
@@ -34,64 +36,12 @@ pub(crate) use self::worker::Worker;
 use crate::context;
 use crate::driver::Driver;
 use crate::failure::FailureSink;
-use crate::guard::{Address, Beat, Duty, Guard, GuardConfig, StallPolicy, ThreadProbe};
+use crate::guard::{Address, Beat, Duty, Guard, StallPolicy, ThreadProbe};
 use crate::handle::Handle;
 use crate::metrics::Statistics;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, thread};
 use crate::task::{Home, Registry, Runnable};
-
-/// A function called on each worker thread.
-pub type Hook = Arc<dyn Fn() + Send + Sync>;
-
-/// A function around each worker thread's life: it is given the worker's number, and calls its argument once, inside
-/// the guards it holds.
-pub type Around = Arc<dyn Fn(usize, &mut dyn FnMut()) + Send + Sync>;
-
-/// How a [`Scheduler`] is made.
-#[derive(Clone)]
-pub struct Config {
-    /// Worker threads, at least one.
-    pub workers: usize,
-    /// Thread names are this, a dash and a number.
-    pub name: String,
-    /// Stack size of the worker threads in bytes; `None` is the platform's default.
-    pub stack_size: Option<usize>,
-    /// Called on each worker thread before its first task.
-    pub on_start: Option<Hook>,
-    /// Called on each worker thread after its last task.
-    pub on_stop: Option<Hook>,
-    /// Called around each worker thread's work.
-    pub around: Option<Around>,
-    /// What happens when a poll does not come back.
-    pub guard: GuardConfig,
-    /// Where failures are told that nobody looks at; stderr if nowhere.
-    pub on_failure: Option<FailureSink>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            workers: 1,
-            name: "unstuck".into(),
-            stack_size: None,
-            on_start: None,
-            on_stop: None,
-            around: None,
-            guard: GuardConfig::default(),
-            on_failure: None,
-        }
-    }
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("workers", &self.workers)
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Worker threads that run tasks and steal from each other.
 pub struct Scheduler {

@@ -26,7 +26,7 @@ impl Source {
 
     /// True for tests and models, whatever they are called.
     fn is_test(&self) -> bool {
-        ["/tests/", "/models", "tests.rs", "loom.rs", "schedules.rs"]
+        ["/tests/", "/models", "tests.rs", "loom.rs", "/schedules"]
             .iter()
             .any(|part| self.path.contains(part))
     }
