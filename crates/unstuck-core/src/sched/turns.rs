@@ -4,6 +4,9 @@
 //! be counted for nothing, but they take 20 ns or a millisecond, and 61 of the latter are a stall. A clock knows, but
 //! asking it costs as much as a short poll. So polls are counted, and the clock is asked once a turn how many of them fit
 //! into a millisecond. (tokio tunes its interval by the mean time of a poll, for the same reason.)
+//!
+//! A look at the injector is two loads. The driver is behind locks, and workers that are busy take their lines from each
+//! other: at every turn of 61 short polls, that was a tenth of all they did. So it is looked at as often as timers want it.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -17,6 +20,9 @@ const MOST: u32 = 61;
 /// So long they should take together.
 const TURN: Duration = Duration::from_millis(1);
 
+/// So much later a timer may be than if somebody slept in the driver: about as late as the kernel wakes who does.
+const LATE: Duration = Duration::from_micros(50);
+
 /// One worker's turns.
 pub(super) struct Turns {
     /// Polls since the last one.
@@ -25,11 +31,13 @@ pub(super) struct Turns {
     every: Cell<u32>,
     /// When the last one was, if the worker has not slept since.
     last: Cell<Option<Instant>>,
+    /// How long the turns since the last look at the driver took together.
+    waited: Cell<Duration>,
 }
 
 impl Turns {
     pub(super) fn new() -> Self {
-        Self { polls: Cell::new(0), every: Cell::new(MOST), last: Cell::new(None) }
+        Self { polls: Cell::new(0), every: Cell::new(MOST), last: Cell::new(None), waited: Cell::new(LATE) }
     }
 
     /// Counts a poll. True if it is time for a turn before it.
@@ -41,16 +49,29 @@ impl Turns {
         due
     }
 
-    /// A turn begins.
-    pub(super) fn begin(&self) {
+    /// A turn begins. True if the driver is to be looked at, too.
+    pub(super) fn begin(&self) -> bool {
         if let Some(last) = self.last.replace(Some(Instant::now())) {
-            self.every.set(fitting(self.every.get(), last.elapsed()));
+            let took = last.elapsed();
+            self.every.set(fitting(self.every.get(), took));
+            self.waited.set(self.waited.get() + took);
         }
+        self.driver_is_due()
+    }
+
+    /// True if the turns since the last time that this was true took long enough.
+    fn driver_is_due(&self) -> bool {
+        let due = self.waited.get() >= LATE;
+        if due {
+            self.waited.set(Duration::ZERO);
+        }
+        due
     }
 
     /// The worker has slept: how long ago the last turn was says nothing about its polls.
     pub(super) fn forget(&self) {
         self.last.set(None);
+        self.waited.set(LATE);
     }
 }
 
@@ -72,6 +93,20 @@ mod tests {
         assert_eq!(fitting(5, Duration::from_nanos(100)), 61, "short polls again");
         assert_eq!(fitting(1, Duration::from_secs(5)), 1, "never none");
         assert_eq!(fitting(61, Duration::ZERO), 61);
+    }
+
+    #[test]
+    fn the_driver_is_due_after_a_sleep_and_then_when_the_turns_took_long_enough() {
+        let turns = Turns::new();
+        let due = |took: Duration| {
+            turns.waited.set(turns.waited.get() + took);
+            turns.driver_is_due()
+        };
+        assert!(due(Duration::ZERO), "the first time");
+        assert_eq!([(); 6].map(|()| due(LATE / 2)), [false, true, false, true, false, true]);
+        assert!(due(Duration::from_millis(1)), "one long turn");
+        turns.forget();
+        assert!(turns.driver_is_due(), "after a sleep");
     }
 
     #[test]

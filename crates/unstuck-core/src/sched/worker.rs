@@ -266,8 +266,9 @@ impl Worker {
     /// The fairness turn: delivers timers that are due, and takes from the injector.
     #[cold]
     fn look_outside(&self) -> Option<Runnable> {
-        self.turns.begin();
-        self.shared.driver.poll();
+        if self.turns.begin() {
+            self.shared.driver.poll();
+        }
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
         if turn % SUSPECTS == 0 {
