@@ -54,8 +54,8 @@ impl<T> Stealer<T> {
         }
     }
 
-    pub(super) fn steal_batch_and_pop(&self, to: &Worker<T>) -> Steal<T> {
-        steal(&self.0, to, usize::MAX)
+    pub(super) fn steal_batch_with_limit_and_pop(&self, to: &Worker<T>, limit: usize) -> Steal<T> {
+        steal(&self.0, to, limit)
     }
 
     pub(super) fn is_empty(&self) -> bool {
