@@ -18,8 +18,9 @@ pub struct Process {
     pub socket: PathBuf,
 }
 
-/// Looking at a million tasks takes a second or so.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Looking at a million tasks takes a second or so, and so do the names of the first backtrace in a large program; where the
+/// asked one hardly gets a CPU, both take a minute.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// This user's processes that can be asked, by number.
 ///
