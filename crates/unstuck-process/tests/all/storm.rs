@@ -43,10 +43,15 @@ async fn exactly_the_killed_jobs_fail_of_ten_thousand_and_the_pool_ends_at_full_
     });
 
     let jobs: Vec<_> = (0..JOBS).map(|n| pool.spawn(toils::job(folder.mark("begun"), n, 200))).collect();
-    let mut lost = HashMap::new();
+    let (mut lost, mut stillborn) = (HashMap::new(), HashSet::new());
     for (n, job) in (0..JOBS).zip(jobs) {
         match job.await {
             Ok(value) => assert_eq!(value, n),
+            // On a slow machine a child may be killed that is only about to start.
+            Err(error) if error.is_transport() => {
+                assert!(error.to_string().contains("before it was ready (signal: 9 (SIGKILL))"), "{error}");
+                stillborn.insert(n);
+            }
             Err(error) => {
                 assert_eq!(error.signal(), Some(9), "{error}");
                 assert!(error.to_string().contains("was killed by signal 9 (SIGKILL)"), "{error}");
@@ -60,7 +65,7 @@ async fn exactly_the_killed_jobs_fail_of_ten_thousand_and_the_pool_ends_at_full_
 
     let killed = killed.lock().unwrap().clone();
     assert!(lost.keys().all(|pid| killed.contains(pid)), "a job failed whose child was not killed");
-    assert!(!killed.is_empty() && lost.len() <= killed.len());
+    assert!(!killed.is_empty() && lost.len() + stillborn.len() <= killed.len());
 
     // Who failed has begun, in the child that was killed, and nobody began twice: not even those who failed.
     let marks = std::fs::read(folder.mark("begun")).unwrap();
@@ -68,11 +73,15 @@ async fn exactly_the_killed_jobs_fail_of_ten_thousand_and_the_pool_ends_at_full_
     for mark in marks.chunks_exact(4) {
         begun[u32::from_le_bytes(mark.try_into().unwrap()) as usize] += 1;
     }
-    let once =
-        |n: u32| begun[n as usize] == 1 || (begun[n as usize] == 0 && lost.values().any(|lost| *lost == n));
+    let once = |n: u32| match begun[n as usize] {
+        0 => stillborn.contains(&n) || lost.values().any(|lost| *lost == n),
+        1 => !stillborn.contains(&n),
+        _ => false,
+    };
     assert!((0..JOBS).all(once));
-    assert_eq!(pool.statistics().lost, lost.len() as u64);
-    println!("{} children killed, {} jobs lost", killed.len(), lost.len());
+    let failed = lost.len() + stillborn.len();
+    assert_eq!(pool.statistics().lost, failed as u64);
+    println!("{} children killed, {failed} jobs lost", killed.len());
 
     let meeting = Folder::new();
     let all: Vec<_> = (0..CHILDREN).map(|_| pool.spawn(meets::job(meeting.path(), CHILDREN))).collect();
