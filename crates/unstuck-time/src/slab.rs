@@ -3,7 +3,7 @@
 //! One growing `Vec` would do, but it keeps the memory of its biggest day for as long as a single timer lives, and a
 //! server always has one. So the table is cut into chunks of 256 entries. A chunk that empties is freed (one spare is
 //! kept, so that arming and cancelling at a chunk's edge does not allocate each time), and a long-lived timer holds
-//! back 12 KiB, not 48 MiB.
+//! back 12 KiB, not 48 MiB; what stays of a freed chunk is an empty pointer.
 //!
 //! Entries are found by number: the upper bits name the chunk, the lower eight the place in it. Vacant places of a
 //! chunk form a list through the places themselves.
@@ -16,11 +16,12 @@ pub(crate) const NIL: u32 = u32::MAX;
 
 /// A table of `T` whose numbers stay valid until removed.
 pub(crate) struct Slab<T> {
-    chunks: Vec<Chunk<T>>,
+    /// A pointer each: that is what a chunk costs that was freed while a single entry stays.
+    chunks: Vec<Option<Box<Chunk<T>>>>,
     /// Chunks with memory and (probably) a vacant place; the last one is used next. May name chunks that were freed
     /// since: they are sorted out when met.
     roomy: Vec<u32>,
-    /// Chunks without memory.
+    /// Chunks without memory, except for those that `roomy` still names.
     freed: Vec<u32>,
     len: usize,
     /// Chunks that have memory but no entry.
@@ -28,8 +29,7 @@ pub(crate) struct Slab<T> {
 }
 
 struct Chunk<T> {
-    /// Empty while the chunk has no memory.
-    entries: Vec<Entry<T>>,
+    entries: [Entry<T>; CHUNK],
     /// First vacant place among `entries`, or `NIL`.
     vacant: u32,
     live: u32,
@@ -53,14 +53,16 @@ impl<T> Slab<T> {
 
     /// Entries there is memory for.
     pub(crate) fn capacity(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.entries.capacity()).sum()
+        self.chunks.iter().flatten().count() * CHUNK
     }
 
     /// Keeps `value` and returns its number.
     #[inline]
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         let number = self.chunk_with_room();
-        let chunk = &mut self.chunks[number as usize];
+        let Some(chunk) = &mut self.chunks[number as usize] else {
+            unreachable!("a chunk with room has memory")
+        };
         if chunk.live == 0 {
             self.spare -= 1;
         }
@@ -77,29 +79,22 @@ impl<T> Slab<T> {
     #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> T {
         let number = index >> PLACE_BITS;
-        let chunk = &mut self.chunks[number as usize];
-        let value = chunk.remove(index % CHUNK as u32);
+        let Some(chunk) = &mut self.chunks[number as usize] else { unreachable!("removed an entry twice") };
+        let value = chunk.remove(index);
         self.len -= 1;
         if !chunk.listed {
             chunk.listed = true;
             self.roomy.push(number);
         }
         if chunk.live == 0 {
-            if self.spare == 0 {
-                self.spare = 1;
-            } else {
-                chunk.free();
-            }
-            if self.len == 0 && self.chunks.len() > 1 {
-                self.forget_tables();
-            }
+            self.emptied(number);
         }
         value
     }
 
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
-        match self.chunks.get((index >> PLACE_BITS) as usize)?.entries.get(index as usize % CHUNK)? {
+        match &self.chunks.get((index >> PLACE_BITS) as usize)?.as_ref()?.entries[index as usize % CHUNK] {
             Entry::Taken(value) => Some(value),
             Entry::Vacant { .. } => None,
         }
@@ -107,7 +102,9 @@ impl<T> Slab<T> {
 
     #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
-        match self.chunks.get_mut((index >> PLACE_BITS) as usize)?.entries.get_mut(index as usize % CHUNK)? {
+        match &mut self.chunks.get_mut((index >> PLACE_BITS) as usize)?.as_mut()?.entries
+            [index as usize % CHUNK]
+        {
             Entry::Taken(value) => Some(value),
             Entry::Vacant { .. } => None,
         }
@@ -117,7 +114,7 @@ impl<T> Slab<T> {
     #[inline]
     fn chunk_with_room(&mut self) -> u32 {
         match self.roomy.last() {
-            Some(&number) if !self.chunks[number as usize].is_freed() => number,
+            Some(&number) if self.chunks[number as usize].is_some() => number,
             _ => self.make_room(),
         }
     }
@@ -125,73 +122,79 @@ impl<T> Slab<T> {
     #[cold]
     fn make_room(&mut self) -> u32 {
         while let Some(&number) = self.roomy.last() {
-            let chunk = &mut self.chunks[number as usize];
-            if !chunk.is_freed() {
+            if self.chunks[number as usize].is_some() {
                 return number;
             }
-            chunk.listed = false;
             self.roomy.pop();
             self.freed.push(number);
         }
         let number = self.freed.pop().unwrap_or_else(|| {
             let number = self.chunks.len() as u32;
             assert!(number < NIL >> PLACE_BITS, "more than four billion timers are armed at once");
-            self.chunks.push(Chunk { entries: Vec::new(), vacant: NIL, live: 0, listed: false });
+            self.chunks.push(None);
             number
         });
-        let chunk = &mut self.chunks[number as usize];
-        chunk.entries.reserve_exact(CHUNK);
-        chunk.listed = true;
+        self.chunks[number as usize] = Some(Chunk::new());
         self.spare += 1;
         self.roomy.push(number);
         number
     }
 
+    /// A chunk has lost its last entry.
+    #[inline]
+    fn emptied(&mut self, number: u32) {
+        if self.spare == 0 {
+            self.spare = 1;
+        } else {
+            self.chunks[number as usize] = None;
+        }
+        if self.len == 0 && self.chunks.len() > 1 {
+            self.forget_tables();
+        }
+    }
+
     /// The table is empty: keep its spare chunk, give back the lists of all the others.
     #[cold]
     fn forget_tables(&mut self) {
-        let spare = self.chunks.drain(..).find(|chunk| !chunk.is_freed());
-        self.spare = usize::from(spare.is_some());
-        self.freed = Vec::new();
-        self.roomy = Vec::new();
-        self.chunks = Vec::new();
-        if let Some(mut chunk) = spare {
-            chunk.listed = true;
+        let spare = self.chunks.drain(..).flatten().next();
+        *self = Self::new();
+        if let Some(chunk) = spare {
+            self.spare = 1;
             self.roomy.push(0);
-            self.chunks.push(chunk);
+            self.chunks.push(Some(chunk));
         }
     }
 }
 
 impl<T> Chunk<T> {
-    fn is_freed(&self) -> bool {
-        self.entries.capacity() == 0
+    /// An empty one, which `roomy` is about to name.
+    fn new() -> Box<Self> {
+        let next = |place: usize| if place + 1 < CHUNK { place as u32 + 1 } else { NIL };
+        let entries = std::array::from_fn(|place| Entry::Vacant { next: next(place) });
+        Box::new(Self { entries, vacant: 0, live: 0, listed: true })
     }
 
     fn is_full(&self) -> bool {
         self.live as usize == CHUNK
     }
 
-    /// Takes a vacant place, or one never used yet; the chunk must have room.
+    /// Takes a vacant place; the chunk must have room.
     #[inline]
     fn insert(&mut self, value: T) -> u32 {
-        self.live += 1;
         let place = self.vacant;
-        if place == NIL {
-            self.entries.push(Entry::Taken(value));
-            return self.entries.len() as u32 - 1;
-        }
-        let entry = &mut self.entries[place as usize];
+        let entry = &mut self.entries[place as usize % CHUNK];
         let Entry::Vacant { next } = entry else {
             unreachable!("the list of vacant places names a taken one")
         };
         self.vacant = *next;
         *entry = Entry::Taken(value);
+        self.live += 1;
         place
     }
 
     #[inline]
-    fn remove(&mut self, place: u32) -> T {
+    fn remove(&mut self, index: u32) -> T {
+        let place = index % CHUNK as u32;
         let vacant = Entry::Vacant { next: self.vacant };
         match std::mem::replace(&mut self.entries[place as usize], vacant) {
             Entry::Taken(value) => {
@@ -201,11 +204,6 @@ impl<T> Chunk<T> {
             }
             Entry::Vacant { .. } => unreachable!("removed an entry twice"),
         }
-    }
-
-    fn free(&mut self) {
-        self.entries = Vec::new();
-        self.vacant = NIL;
     }
 }
 
@@ -236,6 +234,7 @@ mod tests {
         }
         assert!(slab.capacity() <= 2 * CHUNK, "{} entries kept for one", slab.capacity());
         assert_eq!(slab.get(numbers[0]), Some(&0));
+        assert_eq!(size_of_val(&slab.chunks[1]), size_of::<usize>(), "what stays of a freed chunk");
     }
 
     #[test]

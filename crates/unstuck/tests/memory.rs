@@ -44,8 +44,9 @@ fn live() -> usize {
 const FAR: Duration = Duration::from_secs(3600);
 
 /// What may stay of the biggest day: a spare chunk of timers here, a short queue there; and, while a thread keeps keys of the last
-/// timers, the list of the chunks that a million had (160 KiB). A hundred thousand of anything is more, be it four bytes each.
-const SPARE: usize = 320 * 1024;
+/// timers, the chunks these lie in and a pointer for each of the others. A hundred thousand of anything is more, be it two bytes
+/// each.
+const SPARE: usize = 128 * 1024;
 
 /// Runs `round` once small and once with `count`, and checks that the second has given back what it took.
 async fn gives_back<F: Future<Output = usize>>(what: &str, count: usize, round: impl Fn(usize) -> F) {
