@@ -13,7 +13,7 @@ pub type Hook = Arc<dyn Fn() + Send + Sync>;
 /// the guards it holds.
 pub type Around = Arc<dyn Fn(usize, &mut dyn FnMut()) + Send + Sync>;
 
-/// How a [`Scheduler`] is made.
+/// How a [`Scheduler`](super::Scheduler) is made.
 #[derive(Clone)]
 pub struct Config {
     /// Worker threads, at least one.
