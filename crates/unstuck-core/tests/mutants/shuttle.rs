@@ -22,10 +22,10 @@ const SHUTTLE: &[Mutant] = &[
         model: "sched::schedules::a_wake_from_outside_may_come_at_any_moment_of_the_shutdown",
     },
     Mutant {
-        without: "the last look whether all is over before a worker sleeps",
+        without: "the look after a nap whether all is over",
         file: "sched/worker/search.rs",
-        text: "if !self.shared.is_drained() && !self.remote().duty.is_lost() {",
-        by: "if !self.remote().duty.is_lost() {",
+        text: "            || self.shared.is_drained()\n            || self.remote().duty.is_lost();",
+        by: "            || self.remote().duty.is_lost();",
         model: "sched::schedules::a_thief_of_petty_tasks_naps_and_hears_that_all_is_over",
     },
     Mutant {

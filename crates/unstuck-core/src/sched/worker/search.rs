@@ -81,8 +81,8 @@ impl Worker {
         }
     }
 
-    /// After a sleep or a nap: true if the driver has put something into the own queue or slot, or if this worker's time is
-    /// over. The searcher's duty passes on then.
+    /// After a sleep or a nap, whose end swallows a call that came meanwhile: true if the driver has put something into the own
+    /// queue or slot, or if this worker's time is over. The searcher's duty passes on then.
     fn is_needed_here(&self, searching: bool) -> bool {
         let needed = !self.local.is_empty()
             || !self.pulse().slot.is_empty()
@@ -110,9 +110,8 @@ impl Worker {
         let searching = match self.shared.idle.sleep(self.index, searching, || self.shared.has_work()) {
             Sleep::Stay => true,
             Sleep::Now { last } => {
-                // The end of a nap may have swallowed the call that said it; nobody calls twice.
-                // And the mark of the guard: it sees that our poll is over, or we see that we have been replaced.
-                if !self.shared.is_drained() && !self.remote().duty.is_lost() {
+                // The mark of the guard: it sees that our poll is over, or we see that we have been replaced.
+                if !self.remote().duty.is_lost() {
                     self.count(&self.pulse().parks);
                     self.remote().parker.park(&self.shared.driver, last && self.shared.nobody_outside());
                     self.turns.forget();
