@@ -193,7 +193,7 @@ impl Idle {
             sleepers.push(worker);
             self.counts.fetch_add(ONE_ASLEEP - searching, Ordering::SeqCst) // S1
         };
-        fence(Ordering::SeqCst); // S2: pairs with P2
+        fence(Ordering::SeqCst); // S2: pairs with P2, and with the fence in `wake_one_of_all`
         if has_work() {
             // S3
             if !self.wake_up(worker) {

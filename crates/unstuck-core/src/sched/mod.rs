@@ -288,15 +288,6 @@ impl Shared {
         }
     }
 
-    /// Delivers what is due, if nobody is in the driver anyway; true if nobody was. For a thread that is no worker.
-    fn tend_driver(&self) -> bool {
-        let tended = self.driver.poll();
-        if tended {
-            self.left_driver();
-        }
-        tended
-    }
-
     /// A thread that has held the driver's seat for a moment will not lie down there itself. Whoever wanted to
     /// meanwhile found the seat taken and sleeps elsewhere. If all do, nobody watches the time: one is woken, finds
     /// nothing to do, and takes the seat.

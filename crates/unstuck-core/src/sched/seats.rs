@@ -176,7 +176,11 @@ impl Watched for Arc<Shared> {
     }
 
     fn tend_driver(&self) -> bool {
-        Shared::tend_driver(self)
+        let tended = self.driver.poll();
+        if tended {
+            self.left_driver();
+        }
+        tended
     }
 
     fn has_work(&self) -> bool {

@@ -93,7 +93,7 @@ const SHUTTLE: &[Mutant] = &[
     },
     Mutant {
         without: "the look whether everybody sleeps after the monitor was in the driver",
-        file: "sched/mod.rs",
+        file: "sched/seats.rs",
         text: "        if tended {\n            self.left_driver();\n        }\n",
         by: "",
         model: "sched::schedules::driver::somebody_lies_in_the_driver_though_the_monitor_held_its_seat",
