@@ -286,15 +286,17 @@ impl Worker {
         let mut fds = asked.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags));
         let ready = poll_for(&mut fds, left);
         let [talks, rings, writes, dies] = fds.map(|fd| !fd.revents().is_empty());
-        if writes && with_stderr {
-            self.stderr.drain();
+        let writes = writes && with_stderr;
+        if writes {
+            self.stderr.sip();
         }
         self.dead |= dies && with_death;
         match () {
             () if talks => Look::Talks,
             () if self.dead => Look::Dead,
             () if rings && with_bell => Look::Rings,
-            () if !ready && left.is_some_and(|left| left.is_zero()) => Look::Late,
+            // Whoever only floods stderr is late like everybody else.
+            () if (writes || !ready) && left.is_some_and(|left| left.is_zero()) => Look::Late,
             () => Look::Nothing,
         }
     }
@@ -336,7 +338,7 @@ impl Worker {
             }
         }
         let _ = self.end(seat, LAST_BREATH, false);
-        self.stderr.drain();
+        self.stderr.finish();
     }
 
     /// Gives it `patience` to end by itself, then kills it, and waits for it. What it has started is killed with it if

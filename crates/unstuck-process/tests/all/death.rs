@@ -81,6 +81,15 @@ async fn a_runaway_job_is_killed_at_its_time_and_the_pool_answers_again() {
 }
 
 #[unstuck::test]
+async fn a_job_that_floods_stderr_is_killed_at_its_time_all_the_same() {
+    let pool = pool_of(1).timeout(Duration::from_millis(50)).build().unwrap();
+    assert!(pool.spawn(floods_stderr::job()).await.unwrap_err().is_timeout());
+    let cancelled = pool.handle().clone().no_timeout().spawn(floods_stderr::job());
+    until("it runs", || pool.statistics().running == 1);
+    assert!(cancelled.cancel() && cancelled.await.unwrap_err().is_cancelled());
+}
+
+#[unstuck::test]
 async fn a_handle_may_have_a_limit_that_the_pool_has_not() {
     let pool = pool(1);
     let hasty = pool.handle().clone().timeout(Duration::from_millis(20));

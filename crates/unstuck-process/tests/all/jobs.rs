@@ -150,6 +150,16 @@ pub(crate) fn writes_to_stderr(bytes: usize) -> usize {
     bytes
 }
 
+/// Writes to stderr on several threads, for ever.
+#[unstuck::job]
+pub(crate) fn floods_stderr() {
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| while std::io::stderr().write_all(&[b'x'; 4096]).is_ok() {});
+        }
+    });
+}
+
 #[unstuck::job]
 pub(crate) fn reads_stdin() -> String {
     std::io::read_to_string(std::io::stdin()).unwrap()
