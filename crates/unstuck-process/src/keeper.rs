@@ -26,7 +26,7 @@ use unstuck_core::job::say;
 
 use crate::parcel::{Parcel, Sender, failure};
 use crate::pool::Shared;
-use crate::roster::Next;
+use crate::roster::{Next, NotMade};
 use crate::seat::{Killed, Seat};
 use crate::wire::Kind;
 use crate::worker::{Idle, Silence, Worker, poll_for};
@@ -60,7 +60,14 @@ pub(crate) fn hire(shared: &Arc<Shared>, first: Option<Parcel>) {
 }
 
 fn not_made(shared: &Shared, first: Option<Parcel>, error: &io::Error) {
-    let stranded = shared.roster.not_made(first);
+    let stranded = match shared.roster.not_made(first) {
+        NotMade::Stranded(parcels) => parcels,
+        NotMade::Queued => Vec::new(),
+        NotMade::Idle(seat, parcel) => {
+            seat.give(parcel);
+            Vec::new()
+        }
+    };
     if stranded.is_empty() {
         say(format_args!("no thread for another worker process of '{}' ({error})", shared.recipe.name));
     }

@@ -12,8 +12,8 @@
 //!      │                                        └────────────────────────────────────┤
 //!      └── leave: idle for the keep-alive and more than `min` of us, or closed ──────┘
 //! ```
-//! Promises: a job is queued only while every seat is busy or there are `max` of them, so it is never left behind while a
-//! seat is idle · who is off the idle list has been given a job, and waits for it.
+//! Promises: a job is queued only while every seat is busy, so it is never left behind while one is idle, also if the keeper
+//! that it was to have cannot be made · who is off the idle list has been given a job, and waits for it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -63,6 +63,17 @@ pub(crate) enum Call<S, J> {
     New(J),
     /// The pool has shut down.
     Closed(J),
+}
+
+/// What becomes of a job whose keeper could not be made.
+#[must_use = "a job may be in it"]
+pub(crate) enum NotMade<S, J> {
+    /// Give it to this seat, which has become idle meanwhile.
+    Idle(Arc<S>, J),
+    /// Those who are busy will take it; or there was none.
+    Queued,
+    /// Nobody is left to take these.
+    Stranded(Vec<J>),
 }
 
 /// What a keeper does next.
@@ -117,13 +128,23 @@ impl<S, J> Roster<S, J> {
         wanted
     }
 
-    /// A keeper for `job` could not be made. The job comes back if nobody else is there to take it.
-    pub(crate) fn not_made(&self, job: Option<J>) -> Vec<J> {
+    /// A keeper could not be made, for `job` or to be idle.
+    pub(crate) fn not_made(&self, job: Option<J>) -> NotMade<S, J> {
         let mut state = self.state.lock();
         state.keepers -= 1;
         state.queue.extend(job);
         self.left.notify_all();
-        if state.keepers == 0 { state.queue.drain(..).collect() } else { Vec::new() }
+        if state.keepers == 0 {
+            return NotMade::Stranded(state.queue.drain(..).collect());
+        }
+        // Since the job was submitted somebody may have become idle, and would sleep on with the job in the queue.
+        if let Some(job) = state.queue.pop_front() {
+            match state.idle.pop() {
+                Some(seat) => return NotMade::Idle(seat, job),
+                None => state.queue.push_front(job),
+            }
+        }
+        NotMade::Queued
     }
 
     pub(crate) fn arrived(&self, seat: &Arc<S>) {
@@ -268,8 +289,29 @@ mod tests {
     fn a_job_without_any_keeper_comes_back() {
         let roster: Roster<u32, _> = Roster::new(RULES);
         assert!(matches!(submit(&roster, "a"), Call::New("a")));
-        assert_eq!(roster.not_made(Some("a")), ["a"]);
+        assert!(matches!(roster.not_made(Some("a")), NotMade::Stranded(jobs) if jobs == ["a"]));
         assert_eq!(roster.counts(), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_job_whose_keeper_could_not_be_made_goes_to_one_that_has_become_idle_meanwhile() {
+        let roster = Roster::new(RULES);
+        assert!(matches!(submit(&roster, "a"), Call::New("a")));
+        let one = seat(&roster, 1);
+        assert!(matches!(submit(&roster, "b"), Call::New("b")));
+        assert!(matches!(roster.next(&one), Next::Wait), "a is done, and b's keeper is still to be made");
+        assert!(matches!(roster.not_made(Some("b")), NotMade::Idle(idle, "b") if Arc::ptr_eq(&idle, &one)));
+        assert!(!roster.may_leave(&one, true), "it has been given a job");
+        assert_eq!(roster.counts(), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_job_whose_keeper_could_not_be_made_waits_for_those_that_are_busy() {
+        let roster = Roster::new(RULES);
+        let _ = (submit(&roster, "a"), submit(&roster, "b"));
+        let one = seat(&roster, 1);
+        assert!(matches!(roster.not_made(Some("b")), NotMade::Queued));
+        assert!(matches!(roster.next(&one), Next::Job("b")));
     }
 
     #[test]
