@@ -57,6 +57,8 @@ pub(crate) struct Recipe {
     /// The frame that a new child is sent first.
     pub(crate) initializer: Option<Vec<u8>>,
     pub(crate) forward_stderr: bool,
+    /// Of the keepers.
+    pub(crate) stack_size: Option<usize>,
     /// In test binaries the harness of the child would print.
     pub(crate) quiet_stdout: bool,
 }
@@ -86,6 +88,7 @@ impl Builder {
                 max_jobs: None,
                 initializer: None,
                 forward_stderr: true,
+                stack_size: None,
             },
             initializer: None,
             limit: None,
@@ -144,6 +147,17 @@ impl Builder {
     /// How long a child may take from its start until it is ready, initializer included. 10 s unless set.
     pub fn start_timeout(mut self, limit: Duration) -> Self {
         self.recipe.start_limit = limit;
+        self
+    }
+
+    /// The stack in bytes of the threads that look after the children, one each, in this process; std's default (2 MiB)
+    /// unless set. Only touched pages take memory.
+    ///
+    /// They read the results of jobs, and serde reads a value in a value in a value by recursion: a list of boxes some
+    /// thousands deep, or a syntax tree, may need more. A stack that is too small ends **this** program, as everywhere in
+    /// Rust. (Arguments are written by the thread that submits; the child's side is the stack of its `main`.)
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.recipe.stack_size = Some(bytes);
         self
     }
 

@@ -48,7 +48,11 @@ pub(crate) fn hire(shared: &Arc<Shared>, first: Option<Parcel>) {
         let keeper =
             Keeper { shared: shared.clone(), seat: seat.clone(), worker: None, born: Instant::now() };
         let (bring, first_job) = std::sync::mpsc::sync_channel(1);
-        let thread = thread::Builder::new().name(name).stack_size(256 * 1024);
+        // It runs the user's Deserialize, the destructors of values that nobody wants, and wakers: no small stack.
+        let mut thread = thread::Builder::new().name(name);
+        if let Some(bytes) = shared.recipe.stack_size {
+            thread = thread.stack_size(bytes);
+        }
         thread.spawn(move || keeper.live(first_job.recv().ok().flatten()))?;
         Ok(bring)
     });

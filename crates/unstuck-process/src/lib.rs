@@ -67,6 +67,8 @@
 //! # Does not
 //! * Run closures: they cannot travel. `#[unstuck::job]` makes a named job of a function.
 //! * Sandbox. A child may do whatever this program may.
+//! * Look into results for their depth: they are read by recursion, as serde does, on the stack of a thread here
+//!   ([`Builder::stack_size`]).
 //! * Work without Unix. On Linux all of it is tested; elsewhere there is no parent-death signal on some systems, and a
 //!   child outlives a killed parent until its job has ended.
 

@@ -160,6 +160,29 @@ pub(crate) fn floods_stderr() {
     });
 }
 
+/// A box in a box in a box.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(crate) struct Nest(Option<Box<Nest>>);
+
+#[unstuck::job]
+pub(crate) fn nests(depth: u32) -> Nest {
+    (0..depth).fold(Nest(None), |inner, _| Nest(Some(Box::new(inner))))
+}
+
+/// Asks a child of its own for a nest, and says how deep it was. Who has read it has the `stack`, if that is not 0.
+#[unstuck::job]
+pub(crate) fn asks_for_a_nest(depth: u32, stack: usize) -> u32 {
+    let pool = crate::support::pool_of(1).env("RUST_MIN_STACK", "100000000");
+    let pool = if stack == 0 { pool } else { pool.stack_size(stack) };
+    let mut nest = pool.build().unwrap().spawn(nests::job(depth)).wait().unwrap();
+    std::iter::from_fn(|| {
+        nest = *nest.0.take()?;
+        Some(())
+    })
+    .map(|()| 1)
+    .sum()
+}
+
 #[unstuck::job]
 pub(crate) fn reads_stdin() -> String {
     std::io::read_to_string(std::io::stdin()).unwrap()

@@ -54,6 +54,13 @@ async fn a_child_without_memory_for_anything_is_an_error_and_not_a_wait() {
     assert!(error.is_transport() || error.is_worker_death(), "{error}");
 }
 
+#[unstuck::test]
+async fn a_result_that_is_deep_is_read_on_a_stack_as_large_as_other_threads_have_or_as_one_says() {
+    let pool = pool(1);
+    assert_eq!(pool.spawn(asks_for_a_nest::job(1_000, 0)).await.unwrap(), 1_000);
+    assert_eq!(pool.spawn(asks_for_a_nest::job(20_000, 64 << 20)).await.unwrap(), 20_000);
+}
+
 #[test]
 fn jobs_given_up_in_the_queue_do_not_pile_up() {
     let (pool, folder) = (pool(1), Folder::new());
