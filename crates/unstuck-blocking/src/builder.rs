@@ -100,15 +100,24 @@ impl Builder {
         }
     }
 
-    /// No more threads than this; further jobs wait in the queue. 512 unless set.
+    /// So many jobs run at once; further ones wait in the queue. 512 unless set.
+    ///
+    /// There may be more threads: while a job waits on a handle of ours another one runs in its place
+    /// ([`max_lent_threads`](Self::max_lent_threads), 256 unless set, so that `max_threads(4)` may become 260), and a job with a
+    /// thread of its own ([`Route::own_thread`](crate::Route::own_thread)) does not count. The one that waited goes on at once,
+    /// beside the one in its place. For a library that must not be entered twice, set 1 here and `max_lent_threads(0)`, or use a
+    /// [`Limiter`](crate::Limiter) of 1, which is exact.
     pub fn max_threads(mut self, max: usize) -> Self {
         self.max_threads = max;
         self
     }
 
     /// So many threads more while jobs wait for other jobs (`JobHandle::wait`, `Task::wait`, `Handle::block_on` inside
-    /// one): others work in their places, so that a pool never waits for itself. 256 unless set; when they are used up,
-    /// such a wait is an error that names both jobs.
+    /// one): others work in their places, so that a pool never waits for itself. 256 unless set.
+    ///
+    /// When they are used up, queued jobs stay where they are until a wait ends. One that never would, because every thread
+    /// would wait for jobs of this pool, is an error that names both jobs. If all threads wait and nothing happens for a
+    /// second while jobs are queued, one line on stderr says so.
     pub fn max_lent_threads(mut self, max: usize) -> Self {
         self.max_lent = max;
         self

@@ -147,11 +147,6 @@ impl Census {
         self.desks().iter().filter_map(|desk| desk.running()).collect()
     }
 
-    /// A job that waits for another one.
-    pub(crate) fn waiting(&self) -> Option<RunningJob> {
-        self.desks().iter().find_map(|desk| desk.waiting())
-    }
-
     /// Of all threads.
     pub(crate) fn desks(&self) -> Vec<Arc<Desk>> {
         self.inner.lock().threads.values().filter_map(|entry| entry.desk.clone()).collect()

@@ -5,13 +5,16 @@
 //! a limiter), to be taken back when it goes on.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use unstuck_core::job::{Host, QueuedJob, RunningJob, say};
+use unstuck_core::job::{Awaits, Host, RunningJob, say};
 use unstuck_core::sync::Mutex;
 
 use crate::lanes::Lane;
 use crate::limiter::Limiter;
 use crate::pool::{Entry, Shared};
+use crate::roster::{Allowed, Goes};
 use crate::worker;
 
 /// What one thread is doing.
@@ -23,8 +26,8 @@ pub(crate) struct Desk {
 struct Work {
     job: RunningJob,
     room: Room,
-    /// Its job waits for another one, and its room is lent meanwhile.
-    absent: bool,
+    /// Its job waits, and its room is lent meanwhile.
+    absence: Option<Absence>,
 }
 
 /// What a job takes up while it runs.
@@ -35,11 +38,24 @@ struct Room {
     limiter: Option<Limiter>,
 }
 
+/// A wait.
+struct Absence {
+    awaits: Awaits,
+    /// Only a thread of this pool can end it.
+    bound: bool,
+    /// What the roster said when it was last asked, and how long ago that may be at the least.
+    turns: u64,
+    patience: Duration,
+}
+
+/// So long after the last thread of a pool has begun to wait it looks whether the pool stands still.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 impl Desk {
     pub(crate) fn begin(&self, entry: &Entry, lane: Option<Lane>) {
         let limiter = entry.permit.as_ref().map(|permit| permit.limiter().clone());
         let job = RunningJob::begins(&entry.job);
-        *self.work.lock() = Some(Work { job, room: Room { lane, limiter }, absent: false });
+        *self.work.lock() = Some(Work { job, room: Room { lane, limiter }, absence: None });
     }
 
     pub(crate) fn end(&self) {
@@ -51,28 +67,65 @@ impl Desk {
         self.work.lock().as_ref().map(|work| work.job.clone())
     }
 
-    pub(crate) fn waiting(&self) -> Option<RunningJob> {
-        self.work.lock().as_ref().filter(|work| work.absent).map(|work| work.job.clone())
-    }
-
     /// The job, if it runs and counts against this limit.
     fn running_in(&self, limiter: &Limiter) -> Option<RunningJob> {
         let work = self.work.lock();
-        let counts =
-            |work: &&Work| !work.absent && work.room.limiter.as_ref().is_some_and(|it| it.is(limiter));
+        let counts = |work: &&Work| {
+            work.absence.is_none() && work.room.limiter.as_ref().is_some_and(|it| it.is(limiter))
+        };
         work.as_ref().filter(counts).map(|work| work.job.clone())
     }
 
-    /// The job that is absent, or is not, and its room.
-    fn work(&self, absent: bool) -> Option<(RunningJob, Room)> {
+    /// The job and its room, and whether it is bound if it waits.
+    fn work(&self) -> Option<(RunningJob, Room, Option<bool>)> {
         let work = self.work.lock();
-        work.as_ref().filter(|work| work.absent == absent).map(|work| (work.job.clone(), work.room.clone()))
+        let bound = |work: &Work| work.absence.as_ref().map(|absence| absence.bound);
+        work.as_ref().map(|work| (work.job.clone(), work.room.clone(), bound(work)))
     }
 
-    fn set_absent(&self, absent: bool) {
-        if let Some(work) = &mut *self.work.lock() {
-            work.absent = absent;
+    fn set_absence(&self, absence: Option<Absence>) {
+        let _before; // dropped after the lock
+        let mut work = self.work.lock();
+        _before = work.as_mut().and_then(|work| std::mem::replace(&mut work.absence, absence));
+    }
+
+    /// What the roster said last, and what is waited for.
+    fn asks(&self) -> (u64, String) {
+        let work = self.work.lock();
+        let Some(absence) = work.as_ref().and_then(|work| work.absence.as_ref()) else {
+            return Default::default();
+        };
+        (absence.turns, named(&absence.awaits))
+    }
+
+    /// Notes what the roster has said, and asks for longer patience each time.
+    fn set_turns(&self, turns: u64) -> Option<Duration> {
+        let mut work = self.work.lock();
+        let absence = work.as_mut()?.absence.as_mut()?;
+        absence.turns = turns;
+        absence.patience = absence.patience.saturating_mul(2);
+        Some(absence.patience)
+    }
+
+    /// If nobody works here whom the roster counts, or it waits for the pool with this key, and what it waits for has not
+    /// happened.
+    fn is_in_circle(&self, key: usize) -> bool {
+        let work = self.work.lock();
+        let Some(work) = work.as_ref().filter(|work| work.room.lane.is_some()) else { return true };
+        match work.absence.as_ref().map(|absence| &absence.awaits) {
+            Some(Awaits::Jobs(jobs)) => jobs.iter().all(|job| job.is_for(key)),
+            Some(Awaits::Room(pool)) => *pool == key,
+            Some(Awaits::Something) | None => false,
         }
+    }
+}
+
+/// Whom a job waits for.
+fn named(awaits: &Awaits) -> String {
+    match awaits {
+        Awaits::Something => "something".into(),
+        Awaits::Jobs(jobs) => jobs.first().map(ToString::to_string).unwrap_or_default(),
+        Awaits::Room(_) => "room in its queue".into(),
     }
 }
 
@@ -82,44 +135,102 @@ pub(crate) struct Place {
     pub(crate) desk: Arc<Desk>,
 }
 
+impl Place {
+    /// Why `waiter` must not wait, if nothing that the threads of its pool wait for can ever happen.
+    fn circle(&self, waiter: &RunningJob, awaited: &str) -> Option<String> {
+        let (shared, key) = (&self.shared, worker::key(&self.shared));
+        shared.census.desks().iter().all(|desk| desk.is_in_circle(key)).then(|| {
+            format!(
+                "{} must not wait for {awaited}, because every thread of its pool would wait for jobs of that same pool \
+                 ({}): await in a task instead of blocking here, or allow more threads",
+                waiter.token(),
+                shared.limits(),
+            )
+        })
+    }
+}
+
 impl Host for Place {
     /// Leaves the room in the lane, then the limiter's: a wait that is refused has lent no permit.
-    fn waits(&self) -> Result<(), String> {
-        let Some((job, Room { lane, limiter })) = self.desk.work(false) else { return Ok(()) };
-        self.desk.set_absent(true);
-        let name = |entry: &Entry| entry.job.token().to_string();
+    fn waits(&self, awaits: Awaits) -> Result<Option<Duration>, String> {
+        let Some((job, Room { lane, limiter }, None)) = self.desk.work() else { return Ok(None) };
+        let key = worker::key(&self.shared);
+        let bound = match &awaits {
+            Awaits::Something => false,
+            Awaits::Jobs(jobs) => jobs.iter().all(|job| job.is_for(key)),
+            Awaits::Room(pool) => *pool == key,
+        };
+        let awaited = awaits.clone();
+        self.desk.set_absence(Some(Absence { awaits, bound, turns: 0, patience: PATIENCE / 2 }));
+        let mut patience = None;
         if let Some(lane) = lane {
-            let comes = limiter.as_ref().and_then(|limiter| limiter.first_to_gain(name));
-            match self.shared.roster.waits(lane, comes.is_some(), |first| first.map(name)) {
-                Ok(call) => worker::answer(&self.shared, call),
-                Err(queued) => {
-                    self.desk.set_absent(false);
-                    let (waiter, queued) = (job.token(), queued.or(comes).unwrap_or_default());
-                    let limits = self.shared.limits();
-                    return Err(format!(
-                        "{waiter} must not wait, because {queued} is queued and every thread of its pool would wait \
-                         ({limits}): await in a task instead of blocking here, or allow more threads"
-                    ));
+            match self.shared.roster.waits(lane, bound, || self.circle(&job, &named(&awaited))) {
+                Ok(Allowed { call, last, turns }) => {
+                    worker::answer(&self.shared, call);
+                    if last {
+                        patience = self.desk.set_turns(turns);
+                    }
+                }
+                Err(why) => {
+                    self.desk.set_absence(None);
+                    return Err(why);
                 }
             }
         }
         if let Some(limiter) = &limiter {
             limiter.lend();
         }
-        Ok(())
+        Ok(patience)
+    }
+
+    fn still_waits(&self) -> Result<Option<Duration>, String> {
+        let Some((job, _, Some(_))) = self.desk.work() else { return Ok(None) };
+        let (turns, awaited) = self.desk.asks();
+        let name = |entry: &Entry| entry.job.token().to_string();
+        let goes = self.shared.roster.stands_still(turns, || self.circle(&job, &awaited), name)?;
+        Ok(match goes {
+            Goes::On => None,
+            Goes::Slowly(turns) => self.desk.set_turns(turns),
+            Goes::Nowhere(queued) => {
+                if let Some(queued) = queued {
+                    tell_of_standstill(&self.shared, &job, &queued);
+                }
+                self.desk.set_turns(turns)
+            }
+        })
     }
 
     /// The other way round: it is absent until it has its permit.
     fn goes_on(&self) {
-        let Some((job, Room { lane, limiter })) = self.desk.work(true) else { return };
+        let Some((job, Room { lane, limiter }, Some(bound))) = self.desk.work() else { return };
         if let Some(limiter) = &limiter {
             limiter.take_back(|| tell(&self.shared, &job, limiter));
         }
-        self.desk.set_absent(false);
+        self.desk.set_absence(None);
         if let Some(lane) = lane {
-            self.shared.roster.goes_on(lane);
+            self.shared.roster.goes_on(lane, bound);
         }
     }
+}
+
+/// All threads wait, jobs are queued, and nothing has happened for a while. Once in a pool's life: it may be as it should.
+#[cold]
+fn tell_of_standstill(shared: &Shared, waiter: &RunningJob, queued: &str) {
+    // Relaxed: a once-flag that guards nothing.
+    if shared.told.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let counts = shared.roster.counts();
+    say(format_args!(
+        "'{}' stands still: all its {} threads wait, as {} does, and {} jobs are queued, the first one is {queued} ({}). \
+         They run when one of the waits ends. If that one waits for these, none ever does: await in tasks instead of \
+         blocking in jobs",
+        shared.recipe.name,
+        counts.threads,
+        waiter.token(),
+        counts.queued + counts.at_the_door,
+        shared.limits(),
+    ));
 }
 
 /// A job that has waited for another one waits for its permit to come back. Mostly those that have it now will end soon.
@@ -137,14 +248,4 @@ fn tell(shared: &Shared, job: &RunningJob, limiter: &Limiter) {
     say(format_args!(
         "  if they want a lock that it holds, none of them goes on: hold no lock across a wait"
     ));
-}
-
-/// Why a job cannot be taken in when all threads wait already.
-pub(crate) fn all_wait(shared: &Shared, job: &QueuedJob) -> String {
-    let waiter = shared.census.waiting().map_or("other jobs".into(), |job| job.token().to_string());
-    let (job, limits) = (job.token(), shared.limits());
-    format!(
-        "every thread of its pool waits, as {waiter} does, and none would ever run {job} ({limits}): await in tasks \
-         instead of blocking there, or allow more threads"
-    )
 }

@@ -104,13 +104,6 @@ impl<T, const FAULT: u8> Gate<T, FAULT> {
         if FAULT == LEAVES_WITHOUT_LOOKING { None } else { inner.next() }
     }
 
-    /// The first of the line would get in if a permit was lent now; with what `describe` says of it.
-    pub(crate) fn first_to_gain<D>(&self, describe: impl FnOnce(&T) -> D) -> Option<D> {
-        let inner = self.inner.lock();
-        let gains = inner.inside + inner.returning <= inner.limit;
-        inner.line.front().filter(|_| gains).map(describe)
-    }
-
     /// Takes a lent permit back as soon as there is room; blocks this thread until then. Calls `tell`, with the lock free,
     /// if that takes longer than `silence`.
     pub(crate) fn come_back(&self, silence: Duration, tell: impl FnOnce()) {

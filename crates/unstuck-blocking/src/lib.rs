@@ -24,7 +24,7 @@
 //! * [`Limiter`] (limiter.rs, gate.rs): limits of their own over the same threads.
 //! * [`enter`], [`current`] (context.rs): the current pool of a thread.
 //!
-//! Promises: an idle thread is reused before one is made · never more than the limit · back to no threads after the
+//! Promises: an idle thread is reused before one is made · no job begins beyond the limit · back to no threads after the
 //! keep-alive · no wake-ups while idle, except one per keep-alive and leaving thread · a panic is the job's error, and
 //! the thread lives on · a job is never lost: its handle always resolves · a pool never waits for itself: a job that
 //! waits for another lets another thread work, or gets an error that names both.

@@ -8,6 +8,7 @@
 //! (gate.rs). So it holds no thread while it waits. The permit travels with the job and comes back when the thread is
 //! really done with it, however it ended and whether or not anybody still wants it.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -160,16 +161,46 @@ impl Limiter {
         shared.census.let_go();
     }
 
-    /// Lets another one in while the holder of a permit waits for something else.
+    /// Lets another one in while the holder of a permit waits for something else, or for good.
+    ///
+    /// A job that is let in may come too late, and be dropped at once: its permit lets in the next one, and so on through
+    /// a long line. Those are let in by the same loop, not ever deeper inside of it.
     pub(crate) fn lend(&self) {
-        if let Some(next) = self.inner.gate.leave() {
-            self.send(next);
+        thread_local! {
+            /// The permits that came back while this thread let somebody in.
+            static BACK: RefCell<Option<Vec<Limiter>>> = const { RefCell::new(None) };
         }
-    }
-
-    /// What `describe` says of the one that [`lend`](Self::lend) would let in.
-    pub(crate) fn first_to_gain<D>(&self, describe: impl FnOnce(&Entry) -> D) -> Option<D> {
-        self.inner.gate.first_to_gain(|held| describe(&held.entry))
+        let nested = BACK.try_with(|back| match &mut *back.borrow_mut() {
+            Some(back) => {
+                back.push(self.clone());
+                true
+            }
+            none => {
+                *none = Some(Vec::new());
+                false
+            }
+        });
+        if nested == Ok(true) {
+            return;
+        }
+        let mut limiter = Some(self.clone());
+        while let Some(next) = limiter {
+            if let Some(held) = next.inner.gate.leave() {
+                next.send(held);
+            }
+            // The list goes when it is empty.
+            limiter = BACK
+                .try_with(|back| {
+                    let mut back = back.borrow_mut();
+                    let next = back.as_mut().and_then(Vec::pop);
+                    if next.is_none() {
+                        *back = None;
+                    }
+                    next
+                })
+                .ok()
+                .flatten();
+        }
     }
 
     /// Ends what [`lend`](Self::lend) began, as soon as there is room. Calls `tell` if that takes long, once in the limiter's

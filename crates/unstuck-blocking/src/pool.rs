@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use unstuck_core::job::{Options, QueuedJob, RunningJob, Shutdown, ShutdownReport, job, say};
 use unstuck_core::sync::Mutex;
@@ -48,7 +49,7 @@ pub struct ThreadPool {
 /// A [`ThreadPool`] to submit to, without the right to end it: cheap to clone, keeps no thread alive.
 #[derive(Clone)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 pub(crate) struct Shared {
@@ -69,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) spawn_failures: AtomicU64,
     /// Lack of threads has been reported.
     pub(crate) warned: AtomicBool,
+    /// A standstill has been reported.
+    pub(crate) told: AtomicBool,
 }
 
 /// A job on its way through a pool.
@@ -154,7 +157,7 @@ pub struct Statistics {
     pub abandoned: usize,
     /// Jobs that have run, panicked ones included.
     pub done: u64,
-    /// Jobs that were refused: the queue was full, the pool had shut down, or every thread waited.
+    /// Jobs that were refused: the queue was full, or the pool had shut down.
     pub refused: u64,
     /// Jobs that were given a thread of their own so far.
     pub on_own_thread: u64,
@@ -186,6 +189,7 @@ impl ThreadPool {
             on_own_thread: AtomicU64::new(0),
             spawn_failures: AtomicU64::new(0),
             warned: AtomicBool::new(false),
+            told: AtomicBool::new(false),
         });
         Self { handle: Handle { shared }, on_drop }
     }
@@ -255,6 +259,8 @@ impl ThreadPool {
         }
         let (started, ended) = shared.census.started_and_ended();
         let threads = usize::try_from(started - ended).unwrap_or(usize::MAX);
+        // A thread may be counted on, and not have been made yet.
+        let threads = threads.max(shared.roster.counts().threads);
         ShutdownReport::new(shared.census.running(), cancelled, threads)
     }
 }
@@ -281,11 +287,7 @@ impl ThreadPool {
 /// Waits for the threads to end, and does not do so in silence.
 fn wait(shared: &Shared, limit: Option<Duration>) {
     const SILENCE: Duration = Duration::from_secs(1);
-    if limit.is_some() {
-        shared.census.wait_until_empty(limit);
-        return;
-    }
-    if shared.census.wait_until_empty(Some(SILENCE)) {
+    if is_over_within(shared, limit.unwrap_or(SILENCE)) || limit.is_some() {
         return;
     }
     let running = shared.census.running();
@@ -294,7 +296,28 @@ fn wait(shared: &Shared, limit: Option<Duration>) {
     for job in running.iter().take(10) {
         say(format_args!("  {job}"));
     }
-    shared.census.wait_until_empty(None);
+    while !is_over_within(shared, Duration::from_secs(3_600)) {}
+}
+
+/// Waits until no thread is left, and none is to come; false if `limit` passed before.
+///
+/// The roster counts a thread in the visit that accepts the job it is for, the census when somebody is about to make it: so
+/// both are asked. In between are a few instructions.
+fn is_over_within(shared: &Shared, limit: Duration) -> bool {
+    let begun = Instant::now();
+    loop {
+        let left = limit.saturating_sub(begun.elapsed());
+        if !shared.census.wait_until_empty(Some(left)) {
+            return false;
+        }
+        if shared.roster.counts().threads == 0 && shared.census.wait_until_empty(Some(Duration::ZERO)) {
+            return true;
+        }
+        if left.is_zero() {
+            return false;
+        }
+        thread::sleep(Duration::from_micros(100));
+    }
 }
 
 impl Drop for ThreadPool {
@@ -359,8 +382,11 @@ impl Handle {
     }
 
     fn send(&self, job: QueuedJob, route: &Route) {
-        let entry = Entry { job, permit: None, own_thread: route.own_thread };
         let shared = &self.shared;
+        if !route.own_thread {
+            job.belongs_to(worker::key(shared));
+        }
+        let entry = Entry { job, permit: None, own_thread: route.own_thread };
         match route.enter(shared, entry) {
             Ok(Some(entry)) => worker::submit(shared, entry),
             Ok(None) => {}

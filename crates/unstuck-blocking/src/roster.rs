@@ -28,16 +28,16 @@
 //! 5. *The oldest parked thread waits for the keep-alive, the others without limit.* When it leaves it appoints the
 //!    next. So an idle pool has one timer, however many threads it has, and in the end no thread.
 //! 6. *A thread whose job waits is absent.* Its job leaves its room, and one more thread than usual may be made, up to
-//!    `max_lent`. While jobs are queued not all threads may be absent: the last one's wait is refused, and so is a job
-//!    that comes when all are.
+//!    `max_lent`. When all are absent the queue stands still until one comes back. If none ever would, because all wait for
+//!    jobs of this pool, the last one's wait is refused (standstill.rs).
 //!
 //! # Why no job is left behind
 //! After each visit: *as many threads arrive as queued jobs may begin, or nobody is left to call* (none is idle, none
 //! may be started), *or a thread has been started that has not begun yet*, and it will look. `submit` establishes it. Taking a job keeps it: it shortens the queue by one, and the arriving by at
 //! most one. Resting keeps it by rule 4: when no job may begin there is nothing to say. A wait makes room, and calls for
 //! it. Only a thread that was counted on and cannot be made breaks it, and [`Roster::start_failed`] mends that in the
-//! same visit. Arriving and running threads both visit again, and by rule 6 not all of them are absent, so every queued
-//! job has a visitor to come. models.rs runs this through every interleaving, and shows that it fails without rules 4
+//! same visit. Arriving and running threads both visit again, absent ones when their waits are over, and by rule 6 not all waits are
+//! for each other, so every queued job has a visitor to come. models.rs runs this through every interleaving, and shows that it fails without rules 4
 //! and 6.
 //!
 //! # What we dropped
@@ -59,6 +59,7 @@
 mod answers;
 mod door;
 mod intake;
+mod standstill;
 mod whom;
 
 use std::collections::VecDeque;
@@ -69,6 +70,7 @@ use unstuck_core::sync::{Condvar, Mutex};
 
 pub(crate) use self::answers::{Call, Closed, Counts, Failed, Refused, Rules, Submitted};
 use self::door::Door;
+pub(crate) use self::standstill::{Allowed, Goes};
 use crate::lanes::{Lane, Lanes};
 use crate::seat::{Seat, Waited};
 
@@ -80,6 +82,7 @@ pub(crate) const WAITS_WITHOUT_CALLING: u8 = 3;
 pub(crate) const LETS_ALL_WAIT: u8 = 4;
 pub(crate) const KEEPS_THE_DOOR_SHUT: u8 = 5;
 pub(crate) const CALLS_NOBODY_ON_ARRIVAL: u8 = 6;
+pub(crate) const REFUSES_AT_A_STANDSTILL: u8 = 7;
 
 /// The jobs that wait for threads and the threads that wait for jobs.
 pub(crate) struct Roster<T, const FAULT: u8 = SOUND> {
@@ -103,6 +106,10 @@ struct Inner<T> {
     threads: usize,
     /// Threads whose job waits for another.
     absent: usize,
+    /// Those of them that wait for a job of this pool, or for room in its queue, and nothing else.
+    bound: usize,
+    /// Jobs taken and waits ended so far: a pool in which this does not change stands still.
+    turns: u64,
     /// Jobs that wait for a bounded queue to get shorter.
     door: Door<T>,
     /// Threads that have brought such jobs, and wait with them.
@@ -114,6 +121,8 @@ struct Inner<T> {
     /// How long the next spin may last: halved by each in vain, restored when spinning (would have) paid.
     spin: Duration,
     closed: bool,
+    /// Closed, and what was queued was given back: nothing begins any more.
+    discards: bool,
 }
 
 /// What a thread does next.
@@ -146,12 +155,15 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
             starting: 0,
             threads: 0,
             absent: 0,
+            bound: 0,
+            turns: 0,
             door: Door::new(),
             bringers: 0,
             longest: 0,
             tell_at: rules.high_water,
             spin: rules.spin,
             closed: false,
+            discards: false,
         };
         Self { rules, inner: Mutex::new(inner), shorter: Condvar::new() }
     }
@@ -191,37 +203,6 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
         }
     }
 
-    /// The job of that lane on some thread is about to wait for something else: until it
-    /// [`goes_on`](Self::goes_on) another thread may work in its place. Refused when all would wait and a job is queued, or
-    /// `comes` next, with what `describe` says of the first one in the queue.
-    pub(crate) fn waits<D>(
-        &self,
-        lane: Lane,
-        comes: bool,
-        describe: impl FnOnce(Option<&T>) -> D,
-    ) -> Result<Call, D> {
-        let mut inner = self.inner.lock();
-        inner.absent += 1;
-        inner.lanes.leaves(lane);
-        let call =
-            if FAULT == WAITS_WITHOUT_CALLING { Call::Nobody } else { inner.call_also_outside(&self.rules) };
-        self.tell_bringers(&inner);
-        let stuck = inner.is_stuck() || comes && inner.is_stuck_for_more(&self.rules);
-        if FAULT != LETS_ALL_WAIT && matches!(call, Call::Nobody) && stuck {
-            inner.absent -= 1;
-            inner.lanes.comes_back(lane);
-            return Err(describe(inner.lanes.first().or(inner.door.first())));
-        }
-        Ok(call)
-    }
-
-    /// A job that waited goes on.
-    pub(crate) fn goes_on(&self, lane: Lane) {
-        let mut inner = self.inner.lock();
-        inner.absent -= 1;
-        inner.lanes.comes_back(lane);
-    }
-
     /// One visit of a thread: takes a job, or finds a place among the idle ones, or leaves.
     fn next(&self, seat: &Arc<Seat>, asks: Asks) -> Next<T> {
         let mut inner = self.inner.lock();
@@ -248,6 +229,7 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
         };
         if looks {
             if let Some((job, lane)) = self.take(&mut inner) {
+                inner.turns += 1;
                 // A job that ended may have made room for one of another lane than that which was taken.
                 let silent = FAULT == CALLS_NOBODY_ON_ARRIVAL && asks == Asks::Ready(None);
                 let more = inner.arriving < inner.lanes.ready() && !silent;
@@ -323,6 +305,7 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
     pub(crate) fn close(&self, discard: bool) -> Closed<T> {
         let mut inner = self.inner.lock();
         inner.closed = true;
+        inner.discards |= discard;
         let idle = std::mem::take(&mut inner.parked);
         for seat in idle.iter().chain(&inner.spinner) {
             seat.call();
@@ -336,19 +319,5 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.inner.lock().closed
-    }
-
-    pub(crate) fn counts(&self) -> Counts {
-        let inner = self.inner.lock();
-        Counts {
-            threads: inner.threads,
-            idle: inner.parked.len() + usize::from(inner.spinner.is_some()),
-            arriving: inner.arriving,
-            queued: inner.lanes.queued(),
-            at_the_door: inner.door.len(),
-            running: inner.lanes.running(),
-            absent: inner.absent,
-            longest: inner.longest,
-        }
     }
 }

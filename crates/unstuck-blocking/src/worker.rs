@@ -3,18 +3,18 @@
 //! Everything here that is the user's (the wrapper, the hooks) may panic or misbehave; the thread is counted out in any
 //! case, because [`Leaving`] does it on drop.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use unstuck_core::job::{contain, say, serve, while_waiting, wrapped};
+use unstuck_core::job::{Awaits, contain, say, serve, while_waiting, wrapped};
 use unstuck_core::sync::Mutex;
 
 use crate::builder::{Body, Overflow};
-use crate::desk::{Desk, Place, all_wait};
+use crate::desk::{Desk, Place};
 use crate::lanes::Lane;
 use crate::pool::{Entry, Shared};
 use crate::roster::{Call, Failed, Refused, Submitted};
@@ -33,10 +33,11 @@ thread_local! {
 
 /// True on a thread of this pool.
 pub(crate) fn works_for(shared: &Arc<Shared>) -> bool {
-    POOL.try_with(Cell::get) == Ok(address(shared))
+    POOL.try_with(Cell::get) == Ok(key(shared))
 }
 
-fn address(shared: &Arc<Shared>) -> usize {
+/// What tells this pool from others; not 0.
+pub(crate) fn key(shared: &Arc<Shared>) -> usize {
     Arc::as_ptr(shared).addr()
 }
 
@@ -106,8 +107,9 @@ fn overflow(shared: &Arc<Shared>, entry: Entry) {
         }
         Overflow::Wait => {
             let mut waits = Some(entry);
-            let submitted =
-                while_waiting(|| waits.take().map(|entry| shared.roster.submit_when_shorter(entry, lane)));
+            let submitted = while_waiting(Awaits::Room(key(shared)), || {
+                waits.take().map(|entry| shared.roster.submit_when_shorter(entry, lane))
+            });
             match (submitted, waits) {
                 (Ok(Some(Ok(submitted))), _) => accept(shared, submitted),
                 (Ok(Some(Err(refused))), _) => refuse(shared, refused),
@@ -132,14 +134,11 @@ pub(crate) fn refuse(shared: &Arc<Shared>, refused: Refused<Entry>) {
     match refused {
         Refused::Closed(entry) => entry.job.reject(CLOSED),
         Refused::Full(entry) => entry.job.reject(FULL),
-        Refused::Stuck(entry) => {
-            let why = all_wait(shared, &entry.job);
-            entry.job.reject(why);
-        }
     }
 }
 
-/// Takes a job in that was accepted before: however long the queue is, and after the closing too.
+/// Takes a job in that was accepted before: however long the queue is, and after the closing too, unless that has
+/// cancelled what was queued.
 pub(crate) fn admit(shared: &Arc<Shared>, entry: Entry) {
     if entry.own_thread {
         return own_thread(shared, entry, true);
@@ -147,7 +146,7 @@ pub(crate) fn admit(shared: &Arc<Shared>, entry: Entry) {
     let lane = entry.lane();
     match shared.roster.admit(entry, lane) {
         Ok(call) => answer(shared, call),
-        Err(entry) => refuse(shared, Refused::Stuck(entry)),
+        Err(entry) => drop(entry),
     }
 }
 
@@ -238,42 +237,15 @@ fn failed(shared: &Arc<Shared>, error: &io::Error) {
     }
 }
 
-/// Says that there is no thread for these. A permit that one of them gives back lets another job in, whose thread cannot
-/// be made either: those are refused by the same loop, not ever deeper inside of it.
+/// Says that there is no thread for these.
 #[cold]
 fn refuse_all(entries: VecDeque<Entry>) {
-    thread_local! {
-        static REFUSED: RefCell<Option<VecDeque<Entry>>> = const { RefCell::new(None) };
-    }
-    let nested = REFUSED.with_borrow_mut(|refused| match refused {
-        Some(refused) => {
-            refused.extend(entries);
-            true
-        }
-        None => {
-            *refused = Some(entries);
-            false
-        }
-    });
-    if nested {
-        return;
-    }
-    loop {
-        let next = REFUSED.with_borrow_mut(|refused| {
-            let next = refused.as_mut().and_then(VecDeque::pop_front);
-            if next.is_none() {
-                *refused = None;
-            }
-            next
-        });
-        let Some(entry) = next else { return };
-        entry.job.reject(NO_THREAD);
-    }
+    entries.into_iter().for_each(|entry| entry.job.reject(NO_THREAD));
 }
 
 fn live(shared: &Arc<Shared>, id: u64, body: impl FnOnce(&Arc<Desk>)) {
     let _leaving = Leaving { shared, id };
-    POOL.set(address(shared));
+    POOL.set(key(shared));
     let desk = Arc::new(Desk::default());
     shared.census.arrived(id, &desk);
     let place = Arc::new(Place { shared: shared.clone(), desk: desk.clone() });

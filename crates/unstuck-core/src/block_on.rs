@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use crate::context;
+use crate::job::{self, Awaits, Lent};
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Instant, hint, patience, thread, thread_local};
 use crate::task::{Cancelled, Canceller, Home};
-use crate::{context, job};
 
 const AWAKE: u32 = 0;
 const ASLEEP: u32 = 1;
@@ -87,26 +88,46 @@ impl Signal {
         MISSED.with(|count| count.set(missed.wrapping_add(1)));
     }
 
-    /// Sleeps until woken; at once if woken since the last sleep. An error if the pool of this thread forbids it.
-    fn sleep(&self) -> Result<(), String> {
+    /// Sleeps until woken; at once if woken since the last sleep. An error if the pool of this thread forbids it. `awaits`
+    /// says for what.
+    fn sleep(&self, awaits: impl FnOnce() -> Awaits) -> Result<(), String> {
         self.look();
         // On a pool's thread: another one may work meanwhile (job/host.rs).
         // Acquire: as above.
-        let _lent = if self.state.load(Ordering::Acquire) == AWAKE { Some(job::lend()?) } else { None };
+        let mut lent =
+            if self.state.load(Ordering::Acquire) == AWAKE { Some(job::lend(awaits())?) } else { None };
+        let mut forbidden = Ok(());
         // Acquire: as above.
         if self.state.compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             // After the exchange, not before: a waker between the two counts us awake early, never late.
             if let Some(home) = &self.home {
                 home.outside_sleeps();
             }
-            while self.state.load(Ordering::Acquire) == ASLEEP {
-                thread::park();
+            while self.state.load(Ordering::Acquire) == ASLEEP && forbidden.is_ok() {
+                forbidden = park(lent.as_mut());
             }
         }
         // Acquire: pairs with the Release of a wake that came meanwhile; the poll that follows answers it.
-        self.state.swap(AWAKE, Ordering::Acquire);
-        Ok(())
+        if self.state.swap(AWAKE, Ordering::Acquire) == ASLEEP {
+            // Nobody woke us: the pool did not let us sleep on.
+            if let Some(home) = &self.home {
+                home.outside_wakes();
+            }
+        }
+        forbidden
     }
+}
+
+/// Parks, for no longer than the pool of this thread has said; asks it then.
+fn park(lent: Option<&mut Lent>) -> Result<(), String> {
+    let Some((lent, patience)) = lent.and_then(|lent| lent.patience().map(|patience| (lent, patience)))
+    else {
+        thread::park();
+        return Ok(());
+    };
+    let begun = Instant::now();
+    thread::park_timeout(patience);
+    if begun.elapsed() < patience { Ok(()) } else { lent.ask_again() }
 }
 
 /// Runs `future` to its end on this thread, as a part of `home`'s runtime.
@@ -171,16 +192,22 @@ fn run<F: Future>(
     let mut cx = Context::from_waker(&waker);
     let seen = signal.home.as_ref().and_then(|home| home.registry().outsiders().list(place, &waker));
     let mut future = pin!(Some(future));
+    // Nobody else can end it.
+    let mine = Arc::strong_count(canceller.main()) == 1;
     loop {
         let mut poll = || canceller.main().poll(future.as_mut(), &mut cx);
-        let polled = match &seen {
+        let (polled, jobs) = job::noting(|| match &seen {
             None => poll(),
             Some(seen) => seen.around(poll),
-        };
+        });
         if let Poll::Ready(outcome) = polled {
             return Ok(outcome);
         }
-        signal.sleep()?;
+        signal.sleep(|| {
+            // Ours, the waker's and the canceller's; then one in each job that was polled, and no other.
+            let only_jobs = mine && !jobs.is_empty() && Arc::strong_count(&signal) == 3 + jobs.len();
+            if only_jobs { Awaits::Jobs(jobs) } else { Awaits::Something }
+        })?;
     }
 }
 

@@ -42,9 +42,9 @@ use std::task::{Context, Poll, ready};
 
 #[doc(hidden)]
 pub use care::{Wrapper, contain, report, say, wrapped};
-pub(crate) use host::lend;
 #[doc(hidden)]
-pub use host::{Host, serve, while_waiting};
+pub use host::{Awaits, Host, serve, while_waiting};
+pub(crate) use host::{Lent, lend, noting};
 pub use report::{RunningJob, Shutdown, ShutdownReport};
 #[doc(hidden)]
 pub use sweep::{Doubled, sweep};
@@ -242,6 +242,12 @@ impl QueuedJob {
         self.cell.options().reserved
     }
 
+    /// It will run on a thread of the pool with this key, which is not 0, and on no other.
+    #[doc(hidden)]
+    pub fn belongs_to(&self, pool: usize) {
+        self.cell.belongs_to(pool);
+    }
+
     /// What asks whether it was cancelled, and cancels it, while it runs.
     pub fn token(&self) -> CancelToken {
         CancelToken::new(self.cell.clone())
@@ -311,8 +317,8 @@ impl<T> JobHandle<T> {
     ///
     /// # Errors
     /// As awaiting it: the job panicked, was cancelled while queued, or was refused by its pool. In a job, also if it
-    /// would never end: every thread of the waiting job's pool would wait, and the pool may have no more. The error then
-    /// names both jobs, and this one is taken back if it has not started.
+    /// would never end: every thread of their pool would wait for jobs of that same pool, and it may have no more threads.
+    /// The error then names both jobs, and this one is taken back if it has not started.
     ///
     /// # Panics
     /// Panics inside async code, which it would stall.
@@ -336,6 +342,7 @@ impl<T> Future for JobHandle<T> {
         let polled = self.cell.poll(cx);
         self.taken = polled.is_ready();
         if polled.is_pending() {
+            host::note(|| self.cell.clone().token());
             inspect::pending(cx, self.key(), || Await::new("job", On::Place(self.cell.options().place)));
         }
         polled

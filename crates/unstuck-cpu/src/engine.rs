@@ -30,7 +30,7 @@ use crate::builder::Recipe;
 use crate::crew::Crew;
 use crate::permits::Permits;
 use crate::pool::Statistics;
-use crate::roll::{Call, Kind, Refused, Roll, Rules};
+use crate::roll::{Call, Kind, Roll, Rules};
 use post::Post;
 
 const CLOSED: &str = "its compute pool has shut down: submit before the shutdown, or to another pool";
@@ -38,8 +38,6 @@ const BROKEN: &str =
     "its compute pool is broken, because its initializer panicked: make a pool whose initializer returns";
 const NO_THREADS: &str = "the threads of its compute pool could not be made (the system's limit on threads or memory is \
                           reached): ask for fewer threads, or raise the limit";
-const STUCK: &str = "every thread of its compute pool waits for something, and no more may be added: await in tasks, and \
-                     compute in jobs";
 
 /// So many threads may be added for jobs that wait for others. Nested that deep, something is wrong.
 const MAX_EXTRA: usize = 64;
@@ -125,7 +123,7 @@ impl Engine {
         Arc::new_cyclic(|myself| Self {
             roll: Roll::new(Rules { threads: recipe.threads, max_extra: MAX_EXTRA }),
             permits: Permits::new(recipe.cpus, recipe.busy.clone()),
-            crew: Arc::new(Crew::new(Arc::new(Post(myself.clone())))),
+            crew: Arc::new(Crew::new(Arc::new(Post::new(myself.clone())))),
             recipe,
             pools: Mutex::default(),
             started: AtomicBool::new(false),
@@ -144,6 +142,7 @@ impl Engine {
         if self.start().is_err() {
             return job.reject(NO_THREADS);
         }
+        job.belongs_to(self.key());
         let token = Some(job.token());
         match self.roll.submit(Entry { job, token }, self.crew.is_mine()) {
             Ok((call, long)) => {
@@ -152,9 +151,13 @@ impl Engine {
                     drop(self.roll.sweep(|entry| entry.job.is_cancelled()));
                 }
             }
-            Err(Refused::Closed(entry)) => entry.job.reject(CLOSED),
-            Err(Refused::Stuck(entry)) => entry.job.reject(STUCK),
+            Err(entry) => entry.job.reject(CLOSED),
         }
+    }
+
+    /// What tells this pool from others; not 0.
+    fn key(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// Runs `f` on the pool and waits for it, in rayon's way: inside, `par_iter` and `join` use the pool's threads.

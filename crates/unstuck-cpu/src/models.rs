@@ -89,12 +89,12 @@ impl<const FAULT: u8> Pool<FAULT> {
             if job == WAITS {
                 self.submit(1);
             }
-            let call = self.roll.waits(true, |_| ()).expect("one thread may be added");
-            self.answer(call);
+            let allowed = self.roll.waits(true, true, || Some(())).expect("one thread may be added");
+            self.answer(allowed.call);
             while self.done.lock().is_empty() {
                 thread::yield_now();
             }
-            self.roll.goes_on(true);
+            self.answer(self.roll.goes_on(true, true));
         }
         self.done.lock().push(job);
     }

@@ -21,9 +21,9 @@
 //!    in a row, and the submitter has long gone on.
 //! 3. *Look before you rest.* A shift ends only in the very visit in which it found the queue empty (or one too many at
 //!    work, after a wait), or else calls another in its place: on a *worn* thread, which has run as many jobs as it may.
-//! 4. *Who waits does not count.* Its place is taken by a shift on a free thread of the pool, else on an *extra* one. If
-//!    no more may be added, and all that can run jobs would wait, the wait is refused with an error: the queue would
-//!    stand still for ever.
+//! 4. *Who waits does not count.* Its place is taken by a shift on a free thread of the pool, else on an *extra* one. If no
+//!    more may be added, and all that can run jobs wait, the queue stands still until one goes on. If none ever would, because
+//!    all wait for jobs of this pool, the last one's wait is refused with an error (standstill.rs).
 //! 5. *What jobs submit is mostly what they wait for*, so it has a queue of its own, which goes first three times out of
 //!    four. Extra shifts take from that one only, unless nobody else goes on: if they began jobs from outside, which wait
 //!    in their turn, a thousand such jobs would want a thousand threads.
@@ -47,6 +47,7 @@
 //! * To run other jobs on top of one that waits: the waiting one may be what *they* wait for, and lies beneath them.
 
 mod answers;
+mod standstill;
 mod whom;
 
 use std::collections::VecDeque;
@@ -55,7 +56,8 @@ use std::time::Duration;
 use unstuck_core::job::{Doubled, sweep};
 use unstuck_core::sync::{Condvar, Mutex, wait_for};
 
-pub(crate) use self::answers::{Call, Counts, Kind, Refused, Rules};
+pub(crate) use self::answers::{Call, Counts, Kind, Rules};
+pub(crate) use self::standstill::{Allowed, Goes};
 
 /// Deliberate faults, to show that the models would notice them.
 pub(crate) const SOUND: u8 = 0;
@@ -98,6 +100,10 @@ struct Inner<T, R> {
     waiting: usize,
     /// Threads of the pool that wait, and not in a shift: in `install`, or in a piece of another thread's `par_iter`.
     lost: usize,
+    /// Those who wait for jobs of this pool and nothing else, of both kinds.
+    bound: usize,
+    /// Jobs taken and waits ended so far.
+    turns: u64,
     /// Closures that were given to rayon and are not over.
     open: usize,
     done: u64,
@@ -132,6 +138,8 @@ impl<T, R, const FAULT: u8> Roll<T, R, FAULT> {
             extra: 0,
             waiting: 0,
             lost: 0,
+            bound: 0,
+            turns: 0,
             open: 0,
             done: 0,
             closed: false,
@@ -139,24 +147,18 @@ impl<T, R, const FAULT: u8> Roll<T, R, FAULT> {
         Self { rules, inner: Mutex::new(inner), over: Condvar::new() }
     }
 
-    /// Queues a job; `nested` if a job of this pool submits it. Gives it back if nobody would ever run it.
-    /// True with the call: it is time to [`sweep`](Self::sweep).
-    pub(crate) fn submit(&self, job: T, nested: bool) -> Result<(Call, bool), Refused<T>> {
+    /// Queues a job; `nested` if a job of this pool submits it. Gives it back if the roll is closed. True with the call: it is time to [`sweep`](Self::sweep).
+    pub(crate) fn submit(&self, job: T, nested: bool) -> Result<(Call, bool), T> {
         let mut inner = self.inner.lock();
         if inner.closed {
-            return Err(Refused::Closed(job));
+            return Err(job);
         }
         let long = inner.doubled.is(inner.queued());
         if nested { &mut inner.nested } else { &mut inner.queue }.push_back(job);
         if inner.on_their_way(&self.rules) > 0 {
             return Ok((Call::Nobody, long));
         }
-        let call = inner.call(&self.rules);
-        if call == Call::Nobody && inner.able(&self.rules) == 0 {
-            let job = if nested { &mut inner.nested } else { &mut inner.queue }.pop_back();
-            return Err(Refused::Stuck(job.expect("it was just queued")));
-        }
-        Ok((call, long))
+        Ok((inner.call(&self.rules), long))
     }
 
     /// Takes jobs that are `gone` out of the queues, if there seem to be any; to be dropped.
@@ -222,35 +224,13 @@ impl<T, R, const FAULT: u8> Roll<T, R, FAULT> {
             let last = self.close_one(&mut inner);
             return Next::Leave { last, call };
         };
+        inner.turns += 1;
         let calls = match first && FAULT != CALLS_NOBODY_ON_ARRIVAL {
             true => [inner.call_if_missing(&self.rules), inner.call_if_missing(&self.rules)],
             false => [Call::Nobody; 2],
         };
         let place = inner.begins(note(&mut job));
         Next::Run { job, place, calls }
-    }
-
-    /// The job on this thread waits: its place may be taken. `in_shift` is false for one that no shift runs.
-    ///
-    /// # Errors
-    /// With what `tell` makes of the first job in the queue, if then nobody would go on with it.
-    pub(crate) fn waits<E>(&self, in_shift: bool, tell: impl FnOnce(&T) -> E) -> Result<Call, E> {
-        let mut inner = self.inner.lock();
-        inner.absent(in_shift, 1);
-        let call = inner.call_if_missing(&self.rules);
-        if call == Call::Nobody && inner.able(&self.rules) == 0 {
-            if let Some(job) = inner.nested.front().or(inner.queue.front()) {
-                let error = tell(job);
-                inner.absent(in_shift, -1);
-                return Err(error);
-            }
-        }
-        Ok(call)
-    }
-
-    /// The wait is over.
-    pub(crate) fn goes_on(&self, in_shift: bool) {
-        self.inner.lock().absent(in_shift, -1);
     }
 
     /// An extra thread could not be made. Gives the queue back if nobody is left to run it, and true if that was the last

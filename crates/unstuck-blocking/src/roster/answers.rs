@@ -52,8 +52,6 @@ pub(crate) enum Refused<T> {
     Closed(T),
     /// The queue is as long as it may be.
     Full(T),
-    /// Every thread's job waits, and no thread may be added.
-    Stuck(T),
 }
 
 /// What is to be done about a thread that could not be started.

@@ -15,6 +15,8 @@ use unstuck_core::job::{Doubled, sweep};
 /// The line in front of a full queue.
 pub(crate) struct Door<T> {
     line: VecDeque<Comer<T>>,
+    /// How many of them were brought.
+    bringers: usize,
     next: u64,
     doubled: Doubled,
 }
@@ -23,6 +25,8 @@ pub(crate) struct Door<T> {
 pub(crate) struct Comer<T> {
     pub(crate) ticket: u64,
     pub(crate) job: T,
+    /// A thread stands here with it.
+    pub(crate) brought: bool,
 }
 
 /// A shorter line is not worth a sweep.
@@ -30,30 +34,39 @@ const SHORT: usize = 64;
 
 impl<T> Door<T> {
     pub(crate) fn new() -> Self {
-        Self { line: VecDeque::new(), next: 0, doubled: Doubled::from(SHORT) }
+        Self { line: VecDeque::new(), bringers: 0, next: 0, doubled: Doubled::from(SHORT) }
     }
 
-    /// Puts a job at the end of the line; gives its ticket, and the shells of those that `gone` says are not wanted any
+    /// Puts a job at the end of the line, `brought` by a thread that waits with it or not; gives its ticket, and the shells of those that `gone` says are not wanted any
     /// more, to be dropped without a lock.
-    pub(crate) fn join(&mut self, job: T, gone: impl Fn(&T) -> bool) -> (u64, Vec<T>) {
+    pub(crate) fn join(&mut self, job: T, brought: bool, gone: impl Fn(&T) -> bool) -> (u64, Vec<T>) {
         let mut swept = Vec::new();
         if self.doubled.is(self.line.len()) {
-            swept = sweep(&mut self.line, |comer| gone(&comer.job));
+            swept = sweep(&mut self.line, |comer| !comer.brought && gone(&comer.job));
             self.doubled.swept(self.line.len());
         }
         let ticket = self.next;
         self.next += 1;
-        self.line.push_back(Comer { ticket, job });
+        self.bringers += usize::from(brought);
+        self.line.push_back(Comer { ticket, job, brought });
         (ticket, swept.into_iter().map(|comer| comer.job).collect())
     }
 
     pub(crate) fn pop(&mut self) -> Option<Comer<T>> {
-        self.line.pop_front()
+        let comer = self.line.pop_front()?;
+        self.bringers -= usize::from(comer.brought);
+        Some(comer)
     }
 
     /// Puts back whom [`pop`](Self::pop) gave.
-    pub(crate) fn put_back(&mut self, ticket: u64, job: T) {
-        self.line.push_front(Comer { ticket, job });
+    pub(crate) fn put_back(&mut self, comer: Comer<T>) {
+        self.bringers += usize::from(comer.brought);
+        self.line.push_front(comer);
+    }
+
+    /// How many threads stand in line.
+    pub(crate) fn bringers(&self) -> usize {
+        self.bringers
     }
 
     /// True if the one with this ticket is still in line.
@@ -66,6 +79,7 @@ impl<T> Door<T> {
     }
 
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> {
+        self.bringers = 0;
         std::mem::take(&mut self.line).into_iter().map(|comer| comer.job)
     }
 
@@ -86,12 +100,13 @@ mod tests {
     #[test]
     fn those_in_line_come_out_in_order_and_know_when() {
         let mut door = Door::new();
-        let tickets: Vec<_> = (0..3).map(|n| door.join(n, |_| false).0).collect();
+        let tickets: Vec<_> = (0..3).map(|n| door.join(n, n == 0, |_| false).0).collect();
         assert_eq!((door.len(), door.first()), (3, Some(&0)));
         let first = door.pop().unwrap();
         assert_eq!((first.job, door.keeps(tickets[0]), door.keeps(tickets[1])), (0, false, true));
-        door.put_back(first.ticket, first.job);
-        assert!(door.keeps(tickets[0]));
+        assert_eq!(door.bringers(), 0);
+        door.put_back(first);
+        assert!(door.keeps(tickets[0]) && door.bringers() == 1);
         assert_eq!(door.drain().collect::<Vec<_>>(), [0, 1, 2]);
         assert!(door.is_empty() && !door.keeps(tickets[2]));
     }
@@ -101,7 +116,7 @@ mod tests {
         let mut door = Door::new();
         let mut swept = 0;
         for n in 0..10_000 {
-            let (_, gone) = door.join(n, |&n| n > 0);
+            let (_, gone) = door.join(n, false, |&n| n > 0);
             swept += gone.len();
             assert!(door.len() <= SHORT + 1);
         }

@@ -2,7 +2,7 @@
 
 use unstuck_core::sync::MutexGuard;
 
-use super::{Call, Inner, LETS_ALL_WAIT, Refused, Roster, Submitted};
+use super::{Call, Inner, Refused, Roster, Submitted};
 use crate::lanes::Lane;
 
 impl<T, const FAULT: u8> Roster<T, FAULT> {
@@ -23,7 +23,7 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
         match self.try_submit(&mut inner, job, lane) {
             Ok(submitted) => Ok((submitted, Vec::new())),
             Err(Refused::Full(job)) => {
-                let (_, swept) = inner.door.join(job, gone);
+                let (_, swept) = inner.door.join(job, false, gone);
                 Ok((Submitted { call: Call::Nobody, tell: None }, swept))
             }
             Err(refused) => Err(refused),
@@ -37,7 +37,7 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
             Err(Refused::Full(job)) => job,
             outcome => return outcome,
         };
-        let (ticket, _) = inner.door.join(job, |_| false);
+        let (ticket, _) = inner.door.join(job, true, |_| false);
         inner.bringers += 1;
         while inner.door.keeps(ticket) {
             self.shorter.wait(&mut inner);
@@ -56,34 +56,27 @@ impl<T, const FAULT: u8> Roster<T, FAULT> {
             return Err(Refused::Closed(job));
         }
         if lane == Lane::Users && !inner.door.is_empty() {
-            let stuck = FAULT != LETS_ALL_WAIT && inner.is_stuck();
-            return Err(if stuck { Refused::Stuck(job) } else { Refused::Full(job) });
+            return Err(Refused::Full(job));
         }
         inner.lanes.push(job, lane);
         let call = inner.call(&self.rules);
-        if matches!(call, Call::Nobody) {
-            let full = lane == Lane::Users && inner.is_too_long(&self.rules);
-            let stuck = FAULT != LETS_ALL_WAIT && inner.is_stuck();
-            if full || stuck {
-                if let Some(job) = inner.lanes.unpush(lane) {
-                    return Err(if stuck { Refused::Stuck(job) } else { Refused::Full(job) });
-                }
+        if matches!(call, Call::Nobody) && lane == Lane::Users && inner.is_too_long(&self.rules) {
+            if let Some(job) = inner.lanes.unpush(lane) {
+                return Err(Refused::Full(job));
             }
         }
         Ok(Submitted { call, tell: inner.note_length() })
     }
 
-    /// Queues a job that was accepted before, however long the queue, and after the closing too. Gives it back only if
-    /// every thread's job waits.
+    /// Queues a job that was accepted before, however long the queue, and after the closing too. Gives it back only if the
+    /// closing has given back what was queued: this one comes late, and is to be treated like those.
     pub(crate) fn admit(&self, job: T, lane: Lane) -> Result<Call, T> {
         let mut inner = self.inner.lock();
+        if inner.discards {
+            return Err(job);
+        }
         inner.lanes.push(job, lane);
         let call = inner.call(&self.rules);
-        if matches!(call, Call::Nobody) && inner.is_stuck() {
-            if let Some(job) = inner.lanes.unpush(lane) {
-                return Err(job);
-            }
-        }
         inner.note_length();
         Ok(call)
     }

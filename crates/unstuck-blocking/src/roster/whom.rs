@@ -27,12 +27,13 @@ impl<T> Inner<T> {
         if !matches!(call, Call::Nobody) {
             return call;
         }
-        let Some(Comer { ticket, job }) = self.door.pop() else { return call };
+        let Some(comer) = self.door.pop() else { return call };
+        let Comer { ticket, job, brought } = comer;
         self.lanes.push(job, Lane::Users);
         let call = self.call(rules);
         if matches!(call, Call::Nobody) && self.is_too_long(rules) {
             if let Some(job) = self.lanes.unpush(Lane::Users) {
-                self.door.put_back(ticket, job);
+                self.door.put_back(Comer { ticket, job, brought });
             }
         }
         call
@@ -83,19 +84,8 @@ impl<T> Inner<T> {
     }
 
     /// As many threads may exist now.
-    fn most(&self, rules: &Rules) -> usize {
+    pub(super) fn most(&self, rules: &Rules) -> usize {
         self.lanes.room().saturating_add(self.absent.min(rules.max_lent))
-    }
-
-    /// Rule 6: jobs are queued, and whoever could run them waits. Asked when nobody could be called.
-    pub(super) fn is_stuck(&self) -> bool {
-        let some_wait = self.lanes.queued() > 0 || !self.door.is_empty();
-        self.absent > 0 && self.threads == self.absent && some_wait
-    }
-
-    /// The same for a job that comes next.
-    pub(super) fn is_stuck_for_more(&self, rules: &Rules) -> bool {
-        self.absent > 0 && self.threads == self.absent && self.threads >= self.most(rules)
     }
 
     /// Remembers the longest queue; the length if it is a remarkable one.

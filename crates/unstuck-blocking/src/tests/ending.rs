@@ -82,6 +82,40 @@ fn shutdown_timeout_names_the_job_that_is_stuck_and_cancels_the_queue() {
 }
 
 #[test]
+fn a_long_line_at_a_limiter_that_comes_too_late_is_cancelled_in_a_loop_and_not_ever_deeper() {
+    let pool = small(1);
+    let (limiter, mut gate) = (crate::Limiter::new("one", 1), Gate::new());
+    let route = crate::Route::new().limiter(&limiter);
+    let running = pool.submit_in(gate.job(1), Options::new(), &route);
+    let line: Vec<_> = (0..100_000).map(|_| pool.submit_in(|| 2, Options::new(), &route)).collect();
+    // A shutdown that was here, and has not come to the limiters yet.
+    let closed = pool.handle().shared.roster.close(true);
+    assert!(closed.pending.is_empty() && closed.idle.is_empty());
+    gate.open();
+    assert_eq!(running.wait().unwrap(), 1);
+    for job in line {
+        assert!(job.wait().unwrap_err().is_cancelled());
+    }
+    assert!(pool.shutdown_timeout(PATIENCE).is_complete());
+    assert_eq!((limiter.statistics().running, limiter.statistics().queued), (0, 0));
+}
+
+#[test]
+fn a_shutdown_is_not_over_while_a_thread_is_counted_on_that_nobody_has_made_yet() {
+    let pool = small(1);
+    let shared = &pool.handle().shared;
+    let (job, handle) = unstuck_core::job::job(|| 42, Options::new());
+    let entry = crate::pool::Entry { job, permit: None, own_thread: false };
+    // As far as a submitter has come that the system has stopped right here.
+    let Ok(submitted) = shared.roster.submit(entry, crate::lanes::Lane::Users) else { panic!("refused") };
+    let report = pool.shutdown_with(Shutdown::detach());
+    assert!(!report.is_complete() && !handle.is_done());
+    crate::worker::answer(shared, submitted.call);
+    pool.shutdown();
+    assert_eq!(handle.wait().unwrap(), 42);
+}
+
+#[test]
 fn the_shutdown_of_an_idle_pool_does_not_wait_for_the_keep_alive() {
     let pool = ThreadPool::builder().keep_alive(Duration::MAX).build().unwrap();
     for _ in 0..3 {

@@ -9,10 +9,10 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use super::{Job, Options, contain};
+use super::{CancelToken, Job, Options, contain};
 use crate::JoinError;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::vars::{self, Context};
 
 /// The allocation that both sides share.
@@ -20,6 +20,8 @@ pub(super) struct JobCell<J: Job> {
     options: Options,
     /// Somebody wants it to stop. Only ever raised, and only looked at by the closure and by reports.
     cancelled: AtomicBool,
+    /// The key of the pool that alone can run it; 0 if nobody said so.
+    pool: AtomicUsize,
     /// Locked for a few instructions at a time, never while user code runs.
     inside: Mutex<Inside<J>>,
 }
@@ -51,6 +53,14 @@ pub(super) trait Queued: Send + Sync {
     /// Ends a job that has not started: cancelled, or rejected with a reason.
     fn give_up(&self, why: Option<Cow<'static, str>>) -> bool;
     fn is_queued(&self) -> bool;
+    /// It has a result, or had one.
+    fn is_over(&self) -> bool;
+    /// Only the pool with this key will run it.
+    fn belongs_to(&self, _pool: usize) {}
+    /// The key of that pool; 0 if nobody said so.
+    fn pool(&self) -> usize {
+        0
+    }
     /// A handle that was polled and is dropped takes the job back from now on.
     fn belongs_to_its_waiter(&self);
     /// Raises the flag that a running closure may look at.
@@ -66,6 +76,7 @@ pub(super) trait Awaited<T>: Send + Sync {
     fn is_done(&self) -> bool;
     fn detach(&self);
     fn options(&self) -> &Options;
+    fn token(self: Arc<Self>) -> CancelToken;
 }
 
 impl<J: Job> JobCell<J> {
@@ -80,7 +91,12 @@ impl<J: Job> JobCell<J> {
             context,
             keep,
         };
-        Arc::new(JobCell { options, cancelled: AtomicBool::new(false), inside: Mutex::new(inside) })
+        Arc::new(JobCell {
+            options,
+            cancelled: AtomicBool::new(false),
+            pool: AtomicUsize::new(0),
+            inside: Mutex::new(inside),
+        })
     }
 
     /// Takes the closure out, if nobody did so before: the one step that decides between running and cancelling.
@@ -140,6 +156,18 @@ impl<J: Job> Queued for JobCell<J> {
         matches!(self.inside.lock().stage, Stage::Queued(_))
     }
 
+    fn is_over(&self) -> bool {
+        self.is_done()
+    }
+
+    fn belongs_to(&self, pool: usize) {
+        self.pool.store(pool, Ordering::Relaxed); // it guards nothing, and who reads 0 is only less sure
+    }
+
+    fn pool(&self) -> usize {
+        self.pool.load(Ordering::Relaxed) // as above
+    }
+
     fn belongs_to_its_waiter(&self) {
         self.inside.lock().waited_for = true;
     }
@@ -195,6 +223,10 @@ impl<J: Job> Awaited<J::Output> for JobCell<J> {
 
     fn options(&self) -> &Options {
         &self.options
+    }
+
+    fn token(self: Arc<Self>) -> CancelToken {
+        CancelToken::new(self)
     }
 }
 

@@ -180,6 +180,10 @@ impl<T: Send + 'static> Awaited<T> for Cell<T> {
     fn options(&self) -> &Options {
         &self.options
     }
+
+    fn token(self: Arc<Self>) -> CancelToken {
+        CancelToken::new(self)
+    }
 }
 
 /// What reports and tokens ask of it. There is no closure here that could be run or given up.
@@ -206,6 +210,10 @@ impl<T: Send + 'static> Queued for Cell<T> {
 
     fn is_queued(&self) -> bool {
         matches!(self.inside.lock().stage, Stage::Queued)
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_done()
     }
 
     fn belongs_to_its_waiter(&self) {}

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::{Wake, Waker};
 use std::thread;
+use std::time::Duration;
 
 use super::*;
 
@@ -346,9 +347,9 @@ struct Counting {
 }
 
 impl Host for Counting {
-    fn waits(&self) -> Result<(), String> {
+    fn waits(&self, _: Awaits) -> Result<Option<Duration>, String> {
         self.waits.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        if self.refuses { Err("every thread would wait".into()) } else { Ok(()) }
+        if self.refuses { Err("every thread would wait".into()) } else { Ok(None) }
     }
 
     fn goes_on(&self) {

@@ -97,6 +97,17 @@ impl CancelToken {
         self.job.options().place
     }
 
+    /// True if it will never run on another pool than that with this key, and is not over yet.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_for(&self, pool: usize) -> bool {
+        self.job.pool() == pool && !self.job.is_over()
+    }
+
+    pub(super) fn key(&self) -> usize {
+        Arc::as_ptr(&self.job).addr()
+    }
+
     pub(super) fn origin(&self) -> Origin {
         self.job.options().origin()
     }

@@ -29,13 +29,6 @@ pub(crate) struct Kind {
     pub(crate) guest: bool,
 }
 
-/// Why a job was not taken.
-pub(crate) enum Refused<T> {
-    Closed(T),
-    /// Every thread waits, and no more may be added.
-    Stuck(T),
-}
-
 /// How many do what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counts {

@@ -84,11 +84,6 @@ impl<T, R> Inner<T, R> {
         }
     }
 
-    pub(super) fn absent(&mut self, in_shift: bool, one: isize) {
-        let count = if in_shift { &mut self.waiting } else { &mut self.lost };
-        *count = count.checked_add_signed(one).expect("as many come back as have left");
-    }
-
     pub(super) fn begins(&mut self, what: R) -> usize {
         if let Some(place) = self.free.pop() {
             self.running[place] = Some(what);

@@ -4,6 +4,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | `waiting` | jobs that wait for jobs behind them |
+//! | `crowded` | pools all of whose threads wait |
 //! | `queues` | bounded queues, and the warning where there is no bound |
 //! | `lanes` | limits of their own over one set of threads, and the room that is the runtime's |
 //! | `tokens` | cancelling reaches the closure |
@@ -17,6 +18,7 @@
 
 mod adaptive;
 mod cpu;
+mod crowded;
 mod ending;
 mod files;
 mod given_up;
