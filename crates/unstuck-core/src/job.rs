@@ -19,6 +19,7 @@
 //! * A job that is cancelled while it runs sees it ([`is_cancelled`], [`check`], token.rs), and goes on for as long as it
 //!   likes: its handle waits for its value.
 //! * A job that waits for another one on our handles tells its pool (host.rs), so that the pool does not wait for itself.
+//!   On a plain rayon pool it runs the other one (rayon.rs).
 
 mod care;
 mod cell;
@@ -126,13 +127,22 @@ pub struct Options {
     bound: bool,
     reserved: bool,
     keep: Option<Arc<dyn Any + Send + Sync>>,
+    /// Asks whether a thread that waits for the job may run it there and then.
+    waiter_runs_it: Option<fn() -> bool>,
 }
 
 impl Options {
     /// No name; the place is the caller's.
     #[track_caller]
     pub fn new() -> Self {
-        Self { name: None, place: Location::caller(), bound: false, reserved: false, keep: None }
+        Self {
+            name: None,
+            place: Location::caller(),
+            bound: false,
+            reserved: false,
+            keep: None,
+            waiter_runs_it: None,
+        }
     }
 
     /// Gives the job a name for errors and reports.
@@ -163,6 +173,13 @@ impl Options {
     #[must_use]
     pub fn reserved(mut self) -> Self {
         self.reserved = true;
+        self
+    }
+
+    /// A thread that waits for the job before it has begun runs it, if `here` says that it may.
+    #[cfg_attr(not(feature = "rayon"), expect(dead_code, reason = "for jobs of plain rayon pools"))]
+    fn waiter_may_run_it(mut self, here: fn() -> bool) -> Self {
+        self.waiter_runs_it = Some(here);
         self
     }
 
@@ -315,6 +332,8 @@ impl<T> JobHandle<T> {
 
     /// Blocks this thread until the job is over. For plain threads: in a task, await the handle instead.
     ///
+    /// In a job of a plain `rayon::ThreadPool` this runs a job of such a pool that has not begun: nobody else might.
+    ///
     /// # Errors
     /// As awaiting it: the job panicked, was cancelled while queued, or was refused by its pool. In a job, also if it
     /// would never end: every thread of their pool would wait for jobs of that same pool, and it may have no more threads.
@@ -324,6 +343,11 @@ impl<T> JobHandle<T> {
     /// Panics inside async code, which it would stall.
     #[track_caller]
     pub fn wait(mut self) -> Result<T, JoinError> {
+        if self.cell.options().waiter_runs_it.is_some_and(|may| may()) {
+            block_on::refuse_inside("wait");
+            // Whoever comes first runs it, this thread or one of its pool.
+            QueuedJob { cell: self.cell.clone().token().into_job(), decided: false }.run();
+        }
         match block_on::try_wait("wait", &mut self) {
             Ok(result) => result,
             Err(why) => {

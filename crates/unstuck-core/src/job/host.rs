@@ -87,6 +87,11 @@ pub fn serve<R>(host: Arc<dyn Host>, body: impl FnOnce() -> R) -> R {
     body()
 }
 
+/// True on a thread that works for a pool of ours.
+pub(super) fn is_hosted() -> bool {
+    HOST.try_with(|host| host.borrow().is_some()).unwrap_or(false)
+}
+
 /// Calls `poll`, and gives the jobs that it waits for; none if this thread works for no pool.
 pub(crate) fn noting<R>(poll: impl FnOnce() -> R) -> (R, Vec<CancelToken>) {
     struct Restore(Option<Vec<CancelToken>>);
@@ -97,7 +102,7 @@ pub(crate) fn noting<R>(poll: impl FnOnce() -> R) -> (R, Vec<CancelToken>) {
             let _gone = NOTED.try_with(|noted| noted.replace(outer));
         }
     }
-    if !HOST.try_with(|host| host.borrow().is_some()).unwrap_or(false) {
+    if !is_hosted() {
         return (poll(), Vec::new());
     }
     let _restore = Restore(NOTED.with(|noted| noted.replace(Some(Vec::new()))));

@@ -59,6 +59,11 @@ impl CancelToken {
         Self { job }
     }
 
+    /// The job, as its pool has it.
+    pub(super) fn into_job(self) -> Arc<dyn Queued> {
+        self.job
+    }
+
     /// The token of the job that runs on this thread, if one does. Take it before you hand work to other threads.
     #[must_use]
     pub fn current() -> Option<Self> {

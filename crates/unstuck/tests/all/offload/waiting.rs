@@ -314,3 +314,68 @@ fn when_no_thread_can_be_made_for_a_job_that_is_waited_for_it_is_refused() {
         assert!(text.contains("REFUSED: job (from ") && text.contains("no thread could be made"), "{text}");
     }
 }
+
+fn plain_rayon(threads: usize) -> Arc<rayon::ThreadPool> {
+    Arc::new(rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap())
+}
+
+#[test]
+fn a_job_of_a_plain_rayon_pool_that_waits_for_one_behind_it_runs_that_itself() {
+    let pool = plain_rayon(1);
+    let (inside, here) = (pool.clone(), || std::thread::current().id());
+    let outer = run_in_executor(&pool, move || {
+        let inner = run_in_executor(&inside, move || (here(), offload::CancelToken::current().is_some()));
+        (inner.wait().unwrap(), here())
+    });
+    let ((inner, is_a_job), outer) = outer.wait().unwrap();
+    assert!(inner == outer && is_a_job);
+
+    let failed = pool.install(|| run_in_executor(&pool, || panic!("inside (this test wants that)")).wait());
+    assert_eq!(failed.map(|(): ()| ()).unwrap_err().panic_message(), Some("inside (this test wants that)"));
+    let cancelled = pool.install(|| {
+        let job = run_in_executor(&pool, || unreachable!("it was cancelled"));
+        assert!(job.cancel());
+        job.wait()
+    });
+    assert!(cancelled.map(|(): ()| ()).unwrap_err().is_cancelled());
+}
+
+#[test]
+fn in_a_plain_rayon_pool_chains_of_jobs_and_jobs_from_outside_are_waited_for_too() {
+    fn depth(pool: &Arc<rayon::ThreadPool>, left: u32) -> u32 {
+        if left == 0 {
+            return 0;
+        }
+        let inside = pool.clone();
+        run_in_executor(pool, move || depth(&inside, left - 1)).wait().unwrap() + 1
+    }
+    let pool = plain_rayon(1);
+    assert_eq!(depth(&pool, 50), 50);
+
+    let (bring, brought) = channel();
+    let first = run_in_executor(&pool, move || brought.recv().map(|job: JobHandle<u32>| job.wait().unwrap()));
+    bring.send(run_in_executor(&pool, || 42)).unwrap();
+    assert_eq!(first.wait().unwrap().unwrap(), 42);
+}
+
+#[test]
+fn a_job_of_another_rayon_pool_runs_in_that_pool_and_a_job_that_runs_already_is_waited_for() {
+    let (one, other) = (plain_rayon(1), plain_rayon(1));
+    let inside = other.clone();
+    let elsewhere = run_in_executor(&one, move || {
+        let inner = run_in_executor(&inside, || std::thread::current().id());
+        inner.wait().unwrap() != std::thread::current().id()
+    });
+    assert!(elsewhere.wait().unwrap());
+
+    let (two, gate) = (plain_rayon(2), Gate::new());
+    let held = gate.clone();
+    let running = run_in_executor(&two, move || {
+        held.pass();
+        42
+    });
+    gate.wait_for(1);
+    let waits = run_in_executor(&two, move || running.wait().unwrap());
+    gate.open();
+    assert_eq!(waits.wait().unwrap(), 42);
+}
