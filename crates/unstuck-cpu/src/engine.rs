@@ -416,6 +416,7 @@ impl Engine {
             threads: self.crew.len(),
             queued: counts.queued,
             running: counts.running,
+            abandoned: self.roll.running().iter().filter(|job| job.is_abandoned()).count(),
             done: counts.done,
         }
     }

@@ -6,7 +6,8 @@
 //!   results ◀── first      second       └─ at most `lookahead` items beyond what was taken
 //! ```
 //! A chunk is one job. Inside, every item is caught on its own, so that an item's panic is the error at that item's
-//! position, and its neighbours have values.
+//! position, and its neighbours have values. Between two items the chunk looks whether it was cancelled: by whoever dropped
+//! the map, or by the pool's shutdown.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,12 +16,11 @@ use std::iter::Fuse;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::vec;
 
 use futures_core::Stream;
-use unstuck_core::job::Options;
+use unstuck_core::job::{CancelToken, Options};
 use unstuck_core::{JobHandle, JoinError, Origin};
 
 use crate::pool::Handle;
@@ -61,7 +61,8 @@ const CHUNKS_PER_THREAD: usize = 4;
 ///
 /// # Errors
 /// An item whose call panics gives an error at its own position; the others are not affected. If the pool refuses a
-/// chunk (it has shut down), each of its items gives that error.
+/// chunk (it has shut down), each of its items gives that error. If the pool is shut down with a limit, the items that no
+/// chunk has come to give cancelled errors.
 #[must_use = "nothing happens until the first result is asked for"]
 pub struct Map<I: Iterator, F, T> {
     pool: Handle,
@@ -78,8 +79,6 @@ pub struct Map<I: Iterator, F, T> {
     taken: usize,
     /// Items taken from the iterator whose results have not been taken.
     ahead: usize,
-    /// Tells running chunks that nobody wants their results.
-    stop: Arc<AtomicBool>,
     /// Goes around the options of each chunk.
     submit_with: Option<Wrap>,
 }
@@ -110,7 +109,6 @@ where
             ready: Vec::new().into_iter(),
             taken: 0,
             ahead: 0,
-            stop: Arc::default(),
             submit_with: None,
         }
     }
@@ -172,7 +170,12 @@ where
             let results = ready!(Pin::new(&mut chunk.handle).poll(cx));
             let len = chunk.len;
             self.chunks.pop_front();
-            self.ready = results.unwrap_or_else(|error| repeat(error, len, self.place)).into_iter();
+            let mut results = results.unwrap_or_else(|error| repeat(error, len, self.place));
+            // A chunk that was cancelled has left the rest out.
+            let first = self.taken - self.ahead;
+            let cancelled = |nth| Err(JoinError::cancelled(item(first + nth, self.place)));
+            results.extend((results.len()..len).map(cancelled));
+            self.ready = results.into_iter();
         }
     }
 
@@ -186,10 +189,11 @@ where
             if len == 0 {
                 return;
             }
-            let (f, stop, place, first) = (self.f.clone(), self.stop.clone(), self.place, self.taken);
+            let (f, place, first) = (self.f.clone(), self.place, self.taken);
             let work = move || {
-                // Relaxed: a hint, as in Drop; an item too many does no harm.
-                let wanted = items.into_iter().enumerate().take_while(|_| !stop.load(Ordering::Relaxed));
+                let chunk = CancelToken::current();
+                let unwanted = || chunk.as_ref().is_some_and(CancelToken::is_cancelled);
+                let wanted = items.into_iter().enumerate().take_while(|_| !unwanted());
                 wanted.map(|(i, item)| call(&*f, item, first + i, place)).collect()
             };
             let options = Options::new().place(self.place);
@@ -208,12 +212,17 @@ where
 /// One item's call, its panic caught.
 fn call<A, T>(
     f: &impl Fn(A) -> T,
-    item: A,
+    argument: A,
     position: usize,
     place: &'static Location<'static>,
 ) -> Result<T, JoinError> {
-    panic::catch_unwind(AssertUnwindSafe(|| f(item)))
-        .map_err(|payload| JoinError::panicked(Origin::new("item", place).with_id(position as u64), payload))
+    panic::catch_unwind(AssertUnwindSafe(|| f(argument)))
+        .map_err(|payload| JoinError::panicked(item(position, place), payload))
+}
+
+/// An item's name in errors.
+fn item(position: usize, place: &'static Location<'static>) -> Origin {
+    Origin::new("item", place).with_id(position as u64)
 }
 
 /// The error of a chunk that did not run, once for each of its items.
@@ -249,8 +258,6 @@ impl<I: Iterator, F, T> Unpin for Map<I, F, T> {}
 
 impl<I: Iterator, F, T> Drop for Map<I, F, T> {
     fn drop(&mut self) {
-        // Relaxed: a hint to running chunks; nothing is published with it.
-        self.stop.store(true, Ordering::Relaxed);
         for chunk in &self.chunks {
             chunk.handle.cancel();
         }

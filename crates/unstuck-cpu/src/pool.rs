@@ -55,6 +55,9 @@ pub struct Statistics {
     pub queued: usize,
     /// Jobs that run.
     pub running: usize,
+    /// Jobs that were cancelled and still run. They are among the running ones: their threads are taken until they
+    /// really end.
+    pub abandoned: usize,
     /// Jobs that are over, panicked ones included.
     pub done: u64,
 }

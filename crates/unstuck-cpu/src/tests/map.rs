@@ -104,3 +104,36 @@ fn after_the_shutdown_every_item_gives_the_error() {
     assert_eq!(results.len(), 10);
     assert!(results.iter().all(|result| result.as_ref().is_err_and(JoinError::is_rejected)));
 }
+
+#[test]
+fn a_chunk_that_runs_ends_after_its_present_item_when_its_pool_is_shut_down() {
+    let pool = pool(1);
+    let (begun, has_begun) = channel();
+    let (go_on, may_go_on) = channel::<()>();
+    let shared = Mutex::new((begun, may_go_on));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let map = pool.map(10..1_010, move |n| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let shared = shared.lock().unwrap();
+        shared.0.send(()).unwrap();
+        shared.1.recv().unwrap();
+        n
+    });
+    let mut map = map.chunk(1_000);
+    let first = Pin::new(&mut map).poll_next(&mut Context::from_waker(Waker::noop()));
+    assert!(first.is_pending());
+    has_begun.recv().unwrap();
+    assert_eq!(pool.shutdown_timeout(Duration::ZERO).running.len(), 1);
+    assert_eq!(pool.statistics().abandoned, 1);
+    go_on.send(()).unwrap();
+    drop(go_on);
+
+    let results: Vec<Result<i32, JoinError>> = block_on(map.collect());
+    assert_eq!((calls.load(Ordering::SeqCst), results.len()), (1, 1_000));
+    assert_eq!(*results[0].as_ref().unwrap(), 10);
+    assert!(results[1..].iter().all(|result| result.as_ref().unwrap_err().is_cancelled()));
+    let last = results[999].as_ref().unwrap_err().to_string();
+    assert!(last.starts_with("item 999 (from "), "{last}");
+    until("nobody is abandoned", || pool.statistics().abandoned == 0);
+}
