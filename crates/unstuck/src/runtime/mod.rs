@@ -155,11 +155,23 @@ impl Runtime {
     }
 
     /// Counters and sizes at this moment.
+    ///
+    /// ```
+    /// use unstuck::{Runtime, cpu};
+    ///
+    /// let runtime = Runtime::builder().worker_threads(2).build().unwrap();
+    /// runtime.block_on(async { cpu(|| 6 * 7).await.unwrap() });
+    /// let statistics = runtime.statistics();
+    /// assert_eq!((statistics.tasks.workers, statistics.tasks.stalls), (2, 0));
+    /// assert_eq!((statistics.cpu.done, statistics.blocking.done), (1, 0));
+    /// assert_eq!(statistics.cpu.abandoned + statistics.blocking.abandoned, 0); // cancelled, and still running
+    /// ```
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         Statistics {
             tasks: self.scheduler.statistics(),
             blocking: self.handle.stack().blocking.statistics(),
+            cpu: self.handle.stack().cpu.statistics(),
             timers: self.handle.stack().time.statistics(),
         }
     }
@@ -279,6 +291,8 @@ pub struct Statistics {
     pub tasks: unstuck_core::Statistics,
     /// The blocking pool.
     pub blocking: unstuck_blocking::Statistics,
+    /// The compute pool.
+    pub cpu: unstuck_cpu::Statistics,
     /// Timers.
     pub timers: unstuck_time::Statistics,
 }
