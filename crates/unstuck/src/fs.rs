@@ -123,15 +123,18 @@ pub fn remove_dir_all(path: impl AsRef<Path>) -> impl Future<Output = io::Result
 }
 
 /// What is in a directory, sorted by name: [`std::fs::read_dir`], all at once and with each entry's type.
+///
+/// An entry that is removed meanwhile may be left out.
 #[track_caller]
 pub fn read_dir(path: impl AsRef<Path>) -> impl Future<Output = io::Result<Vec<DirEntry>>> + Send {
     let path = path.as_ref().to_owned();
     own("fs::read_dir", Location::caller(), move || {
         let entry = |entry: io::Result<fs::DirEntry>| {
             let entry = entry?;
-            Ok(DirEntry { path: entry.path(), name: entry.file_name(), file_type: entry.file_type()? })
+            DirEntry::of(entry.path(), entry.file_name(), entry.file_type())
         };
-        let mut entries = fs::read_dir(path)?.map(entry).collect::<io::Result<Vec<_>>>()?;
+        let entries = fs::read_dir(path)?.map(entry).filter_map(Result::transpose);
+        let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
     })
@@ -147,4 +150,31 @@ pub struct DirEntry {
     pub name: OsString,
     /// File, directory, symbolic link …
     pub file_type: FileType,
+}
+
+impl DirEntry {
+    /// None if it is gone: some file systems do not keep the type beside the name, and are asked for it afterwards.
+    fn of(path: PathBuf, name: OsString, file_type: io::Result<FileType>) -> io::Result<Option<Self>> {
+        match file_type {
+            Ok(file_type) => Ok(Some(Self { path, name, file_type })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_has_vanished_before_it_was_asked_for_its_type_is_left_out() {
+        let entry = |file_type| DirEntry::of("there/it".into(), "it".into(), file_type);
+        let gone = io::Error::from(io::ErrorKind::NotFound);
+        assert_eq!(entry(Err(gone)).unwrap(), None);
+        let forbidden = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert_eq!(entry(Err(forbidden)).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        let directory = fs::metadata(std::env::temp_dir()).unwrap().file_type();
+        assert!(entry(Ok(directory)).unwrap().unwrap().file_type.is_dir());
+    }
 }
