@@ -34,6 +34,15 @@ fn a_limited_shutdown_cancels_queued_jobs_kills_running_ones_and_names_them() {
     assert!(queued.wait().unwrap_err().is_cancelled());
 }
 
+#[test]
+fn a_shutdown_says_after_a_second_which_jobs_it_waits_for() {
+    let folder = Folder::new();
+    let (begun, go, stderr) = (folder.mark("begun"), folder.mark("go"), folder.mark("stderr"));
+    let said = pool(1).spawn(says_what_its_shutdown_waits_for::job(begun, go, stderr)).wait().unwrap();
+    assert!(said.contains("unstuck: the shutdown of 'renderers' waits for 2 jobs"), "{said}");
+    assert!(said.contains("job 'waits' (from "), "{said}");
+}
+
 /// asyncio's `kill_workers`: the running job never ends, later jobs are refused.
 #[test]
 fn a_pool_that_is_ended_by_force_does_nothing_more_and_ending_it_again_is_no_error() {

@@ -250,6 +250,25 @@ pub(crate) fn leaves_no_zombie() -> String {
     stats.filter(|stat| parent(stat).is_some_and(|parent| parent == own)).collect()
 }
 
+/// Shuts a pool of its own down while a job runs and another one is queued; what was said on stderr meanwhile.
+#[unstuck::job]
+pub(crate) fn says_what_its_shutdown_waits_for(begun: String, go: String, stderr: String) -> String {
+    rustix::stdio::dup2_stderr(fs::File::create(&stderr).unwrap()).unwrap();
+    let said = || fs::read_to_string(&stderr).unwrap();
+    let pool = crate::support::pool_of(1).name("renderers").build().unwrap();
+    let running = pool.spawn(waits::job(begun.clone(), go.clone()));
+    crate::support::until("it runs", || Path::new(&begun).exists());
+    let queued = pool.spawn(double::job(21));
+    thread::scope(|scope| {
+        scope.spawn(|| pool.shutdown());
+        crate::support::until("it has said its lines", || said().contains("job 'waits' (from "));
+        fs::write(&go, "").unwrap();
+    });
+    running.wait().unwrap();
+    assert_eq!(queued.wait().unwrap(), 42);
+    said()
+}
+
 /// Deletes these files, the program that runs here among them, and makes a pool in its own process.
 #[unstuck::job]
 pub(crate) fn deletes_its_program(files: Vec<String>, n: u64) -> u64 {

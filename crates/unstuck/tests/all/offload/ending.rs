@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use unstuck::offload::{self, Limiter, Options, Route, Shutdown, ThreadPool};
+use unstuck::offload::{self, CpuPool, Limiter, Options, Route, Shutdown, ThreadPool};
 use unstuck::{Runtime, to_thread};
 
 use crate::support::{Gate, PATIENCE, STDERR_IN_A_FILE, has_said, in_child, text, until};
@@ -70,6 +70,39 @@ fn dropping_a_runtime_says_after_a_second_which_jobs_it_waits_for() {
         assert!(text.contains("the runtime was dropped and waits for jobs: 1 still running"), "{text}");
         assert!(text.contains("job 'slow one' (from "), "{text}");
         assert!(!text.contains("leaves jobs behind"), "{text}");
+    }
+}
+
+#[test]
+fn shutting_a_pool_down_says_after_a_second_which_jobs_it_waits_for() {
+    let output = in_child(&STDERR_IN_A_FILE, || {
+        let threads = ThreadPool::builder().name("files").max_threads(1).build().unwrap();
+        let compute = CpuPool::builder().name("pixels").threads(1).build().unwrap();
+        let gate = Gate::new();
+        let held = [gate.clone(), gate.clone()];
+        let [in_threads, in_compute] = held;
+        drop(threads.submit(move || in_threads.pass(), Options::new().name("slow file")));
+        drop(compute.submit(move || in_compute.pass(), Options::new().name("slow pixel")));
+        gate.wait_for(2);
+        let queued = (threads.spawn(|| ()), compute.spawn(|| ()));
+        std::thread::scope(|scope| {
+            scope.spawn(|| threads.shutdown());
+            scope.spawn(|| compute.shutdown());
+            until("both have said their lines", || {
+                has_said("job 'slow file' (from ") && has_said("job 'slow pixel' (from ")
+            });
+            gate.open();
+        });
+        queued.0.wait().unwrap();
+        queued.1.wait().unwrap();
+    });
+    if let Some(output) = output {
+        let text = text(&output);
+        assert!(output.status.success(), "{text}");
+        assert!(text.contains("unstuck: the shutdown of 'files' waits for 2 jobs"), "{text}");
+        let compute =
+            "unstuck: the shutdown of 'pixels' waits for 1 queued jobs; 1 still running, 0 cancelled";
+        assert!(text.contains(compute), "{text}");
     }
 }
 

@@ -130,6 +130,23 @@ fn an_abandoned_job_keeps_its_thread_and_its_permit_until_it_really_ends() {
 }
 
 #[test]
+fn an_abandoned_compute_job_is_counted_until_it_really_ends() {
+    let runtime = Runtime::builder().worker_threads(1).cpu_threads(1).build().unwrap();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let deaf = runtime.handle().cpu(move || held.pass());
+    gate.wait_for(1);
+    let before = runtime.statistics().cpu;
+    assert!(!deaf.cancel());
+    drop(deaf);
+    let after = runtime.statistics().cpu;
+    assert_eq!((before.running, before.abandoned, after.running, after.abandoned), (1, 0, 1, 1));
+    gate.open();
+    until("it has ended", || runtime.statistics().cpu.done == 1);
+    assert_eq!(runtime.statistics().cpu.abandoned, 0);
+}
+
+#[test]
 fn a_token_can_be_taken_to_other_threads() {
     let pool = ThreadPool::builder().build().unwrap();
     let (tell, told) = std::sync::mpsc::channel();
