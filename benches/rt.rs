@@ -79,6 +79,13 @@ pub trait Rt: Sized + 'static {
         Self::to_thread(job)
     }
 
+    /// As [`in_pool`](Self::in_pool), from a thread that is not part of the runtime.
+    #[track_caller]
+    fn in_pool_outside<T, F>(&self, job: F) -> impl Future<Output = T> + Send + 'static
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static;
+
     /// Runs a closure that computes on the runtime's CPU pool; on rayon and a oneshot channel where it has none.
     #[track_caller]
     fn cpu<T, F>(job: F) -> impl Future<Output = T> + Send + 'static

@@ -105,6 +105,14 @@ macro_rules! smol_runtime {
                 blocking::unblock(job)
             }
 
+            fn in_pool_outside<T, F>(&self, job: F) -> impl Future<Output = T> + Send + 'static
+            where
+                T: Send + 'static,
+                F: FnOnce() -> T + Send + 'static,
+            {
+                blocking::unblock(job)
+            }
+
             fn cpu<T, F>(job: F) -> impl Future<Output = T> + Send + 'static
             where
                 T: Send + 'static,

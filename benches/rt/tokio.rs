@@ -90,6 +90,14 @@ macro_rules! tokio_runtime {
                 Unwrapped::new(tokio::task::spawn_blocking(job))
             }
 
+            fn in_pool_outside<T, F>(&self, job: F) -> impl Future<Output = T> + Send + 'static
+            where
+                T: Send + 'static,
+                F: FnOnce() -> T + Send + 'static,
+            {
+                Unwrapped::new(self.0.spawn_blocking(job))
+            }
+
             fn cpu<T, F>(job: F) -> impl Future<Output = T> + Send + 'static
             where
                 T: Send + 'static,

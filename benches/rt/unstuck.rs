@@ -95,6 +95,14 @@ macro_rules! unstuck_runtime {
                 Unwrapped::new(unstuck::run_in_executor(&DefaultExecutor, job))
             }
 
+            fn in_pool_outside<T, F>(&self, job: F) -> impl Future<Output = T> + Send + 'static
+            where
+                T: Send + 'static,
+                F: FnOnce() -> T + Send + 'static,
+            {
+                Unwrapped::new(self.0.handle().spawn_blocking(job))
+            }
+
             fn cpu<T, F>(job: F) -> impl Future<Output = T> + Send + 'static
             where
                 T: Send + 'static,

@@ -16,6 +16,7 @@ pub fn all(visitor: &mut impl Visitor) {
     visitor.visit::<BatchOf16>();
     visitor.visit::<PoolRoundTrip>();
     visitor.visit::<PoolBatchOf16>();
+    visitor.visit::<PoolFromOutside>();
     visitor.visit::<ThousandSleeps>();
     visitor.visit::<FileReads>();
 }
@@ -83,6 +84,27 @@ impl Workload for PoolBatchOf16 {
                 job.await;
             }
         })
+    }
+}
+
+/// A plain thread submits 10,000 empty closures to the pool and waits for all.
+pub struct PoolFromOutside;
+
+impl Workload for PoolFromOutside {
+    const NAME: &'static str = "pool, 10,000 empty closures from outside";
+    const OPS: u64 = 10_000;
+
+    fn measure<R: Rt>(rt: &R, rounds: u64) -> Duration {
+        let start = Instant::now();
+        for _ in 0..rounds {
+            let jobs: Vec<_> = (0..Self::OPS).map(|_| rt.in_pool_outside(|| ())).collect();
+            rt.block_on(async {
+                for job in jobs {
+                    job.await;
+                }
+            });
+        }
+        start.elapsed()
     }
 }
 
