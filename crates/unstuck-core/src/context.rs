@@ -80,7 +80,8 @@ const THROWN: u8 = 1 << 2;
 const HIDDEN: u8 = 1 << 3;
 /// A cancellation was thrown, and waits for siblings of who threw it.
 const HELD: u8 = 1 << 4;
-/// The task has ended, and those who wait for it are being woken.
+/// The task has ended, and those who wait for it are being woken: they go to the back of the queue (`Worker::push` in
+/// sched/worker.rs says why).
 const ENDED: u8 = 1 << 5;
 /// Something is to be done when this poll ends.
 const OWES: u8 = 1 << 6;

@@ -1,4 +1,20 @@
 //! A worker without work: it looks elsewhere, naps when that does not pay, and sleeps.
+//!
+//! 1. *Fetch* a batch from the injector.
+//! 2. Nothing there? *Nap* first, if the last haul was petty (below).
+//! 3. *Look around*: the injector, others' queues, the suspects, aged slots. For 20 µs, because waking a sleeper takes longer;
+//!    who has looked in vain several times only glances.
+//! 4. *Sleep*. Who is called looks around again.
+//!
+//! If half of the workers search already, 2 and 3 are left out.
+//!
+//! # Hauls, and naps
+//! A *haul* is what a worker has fetched, from the injector and from others' queues, until it came to 2. Fetching a task costs
+//! half a microsecond, in cache lines that change cores, on this side and on that of whoever makes the tasks. A haul that
+//! kept its worker for less than that a task is *petty*: fetching cost more than running. Then a nap of 50 µs lets more come
+//! together. Whoever pushes on a worker leaves a napper alone, for it runs its own small tasks faster than anyone could
+//! fetch them; a push from outside wakes it (`idle.rs`, "Naps"). Fewer than sixteen tasks tell nothing: one that comes now
+//! and then is no stream of petty ones.
 
 use std::time::Duration;
 
