@@ -15,6 +15,7 @@
 //! | [`job`] | what the pools run: a closure, its result, its handle |
 //! | [`inspect`] | who waits for whom, while somebody wants to see |
 //! | `context` | which runtime am I in? what does this poll leave to its end? |
+//! | `precedence` | which threads go first on a crowded machine |
 //! | `vars` | context variables: what a task knows without being told |
 
 #[doc(hidden)]
@@ -32,6 +33,7 @@ pub mod inspect;
 pub mod job;
 mod local;
 mod metrics;
+mod precedence;
 mod sched;
 mod task;
 mod vars;
@@ -58,6 +60,8 @@ pub use handle::Handle;
 pub use job::{Executor, Job, JobHandle};
 pub use local::{LocalLoop, Stopper, spawn_local, spawn_local_as};
 pub use metrics::Statistics;
+#[doc(hidden)]
+pub use precedence::{LONG as LONG_SLICE, step_back};
 pub use sched::{Around, Config, Hook, Scheduler};
 pub use task::{
     Cancelled, Canceller, CatchCancel, Frame, Inside, Reason, Resume, Step, Task, TaskId, TaskRef,

@@ -13,7 +13,6 @@ use crate::permits::Busy;
 use crate::pool::CpuPool;
 
 /// How far compute threads step back, on the kernel's scale from 0 to 19: see `Builder::low_priority`.
-#[cfg(target_os = "linux")]
 pub(crate) const NICENESS: i32 = 5;
 
 /// A thread's whole program.
@@ -92,9 +91,12 @@ impl Builder {
     /// Whether the threads step back when there is more work than CPUs. On unless set.
     ///
     /// A thread that computes uses every microsecond it gets, and one that serves tasks asks for a few at a time: the
-    /// kernel would share the CPUs among them evenly, and tasks would wait. On Linux the threads get a niceness (see
-    /// `nice(2)`), which costs nothing where a CPU is free. Other programs on the same CPUs go first, too: switch it
-    /// off if computing is what the machine is for. On other systems it does nothing.
+    /// kernel would share the CPUs among them evenly, and tasks would wait. On Linux the threads get a niceness of 5 (see
+    /// `nice(2)`) and ask for slices of 4 ms (`sched_setattr(2)`, since Linux 6.12), so that a worker that wakes takes the CPU
+    /// from them at once. Where a CPU is free that costs nothing. Other programs on the same CPUs go first, too: switch
+    /// it off if computing is what the machine is for. On other systems it does nothing.
+    ///
+    /// Threads that a job starts with `std::thread` inherit both.
     pub fn low_priority(mut self, low: bool) -> Self {
         self.recipe.low_priority = low;
         self

@@ -111,7 +111,7 @@ impl Crew {
     fn live(self: &Arc<Self>, recipe: &Recipe, rayon: ThreadBuilder) {
         CREW.set(self.address());
         if recipe.low_priority {
-            step_back();
+            unstuck_core::step_back(crate::builder::NICENESS);
         }
         wrapped(recipe.around.as_deref(), || {
             if let Some(initializer) = &recipe.initializer {
@@ -175,12 +175,4 @@ impl Crew {
             }
         }
     }
-}
-
-/// Lets other threads go first when there are fewer CPUs than work. Nobody needs a permission for that; if a system
-/// refuses it all the same, the thread works as it is.
-fn step_back() {
-    // Linux counts the niceness of each thread. Elsewhere `nice` would be the whole process's.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::nice(crate::builder::NICENESS);
 }

@@ -117,7 +117,9 @@ impl Parker {
         // Release: pairs with the Acquire in `park`.
         match self.state.swap(WOKEN, Ordering::AcqRel) {
             IN_THREAD => {
-                if let Some(thread) = &*self.thread.lock() {
+                // Not under the lock: who is woken takes this thread's CPU, and others would wait for both.
+                let thread = self.thread.lock().clone();
+                if let Some(thread) = thread {
                     thread.unpark();
                 }
             }

@@ -12,6 +12,7 @@
 //! | `maps` | the READMEs that say which test holds what name tests that exist |
 //! | `macros` | the attributes as a user writes them |
 //! | `paused` | the virtual clock on several threads: it jumps only when nothing can run |
+//! | `precedence` | on a crowded machine workers go first, and threads that compute last |
 //! | `quiet` | an idle runtime does not wake up |
 //! | `stalls` | the stall guard: what it tells, and what it must not do to a process |
 //! | `cancel_storm` | cancellations at random moments, into scopes nested at random |
@@ -34,6 +35,7 @@ mod macros;
 mod maps;
 mod offload;
 mod paused;
+mod precedence;
 mod quiet;
 mod repository;
 mod stalls;
