@@ -15,7 +15,8 @@
 //! another seat has started to work in its place, and a lost worker that comes back stops working.
 //!
 //! The race that needs no closing: a worker comes back at the very moment it is marked. Then it retires although it is
-//! not stuck any more, and its replacement works in its place: the count is the same. Tasks are not touched here: what
+//! not stuck any more, and its replacement works in its place: the count is the same. (When the scheduler ends, workers
+//! vacate their seats from wherever they are, and whoever is marked or sits down in that moment leaves, too.) Tasks are not touched here: what
 //! lies in a lost worker's queue anyone may steal, and what it still finds there it hands over before it retires.
 
 use crate::sync::atomic::{AtomicU32, Ordering, fence};

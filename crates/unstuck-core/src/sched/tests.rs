@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::{Config, Scheduler};
 use crate::Handle;
 use crate::driver::ThreadDriver;
+use crate::guard::{Replacement, Watched};
 
 fn scheduler(workers: usize) -> Scheduler {
     started(&Config { workers, ..Config::default() })
@@ -382,4 +383,14 @@ fn hooks_that_panic_stop_nothing() {
 #[should_panic(expected = "at least one worker")]
 fn no_workers_is_refused() {
     scheduler(0);
+}
+
+#[test]
+fn the_guard_may_want_to_replace_a_worker_that_leaves_at_this_moment_because_all_is_over() {
+    let scheduler = scheduler(2);
+    assert!(scheduler.shutdown(None));
+    // It had seen the worker at work when it was about to do this. Whoever sits down in its place leaves at once.
+    let replaced = scheduler.shared.replace(1, 0);
+    assert!(replaced == Replacement::AtWork);
+    assert!(scheduler.shutdown(None));
 }
