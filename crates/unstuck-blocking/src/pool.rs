@@ -230,6 +230,12 @@ impl ThreadPool {
         self.handle.statistics()
     }
 
+    /// True once it takes no more jobs.
+    #[doc(hidden)]
+    pub fn is_closed(&self) -> bool {
+        self.handle.shared.roster.is_closed()
+    }
+
     /// Takes no more jobs and waits until all have ended, queued ones too.
     ///
     /// Blocks the calling thread; after a second it says on stderr what it waits for. From a job of this very pool it

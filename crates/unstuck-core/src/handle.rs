@@ -49,14 +49,23 @@ impl Handle {
         self.spawn_at(Location::caller(), name, future).task()
     }
 
-    /// Spawns `future` as a task that nobody awaits, on behalf of a caller at `place`.
+    /// Spawns `future`, a call that somebody made at `place`. Nobody awaits it, and it is nobody's task:
+    /// [`tasks`](Self::tasks) and [`find`](Self::find) do not know it.
     #[doc(hidden)]
     #[inline]
-    pub fn spawn_detached<F>(&self, place: &'static Location<'static>, future: F)
+    pub fn spawn_call<F>(&self, place: &'static Location<'static>, future: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        drop(self.spawn_at(place, None, future).task());
+        // SAFETY: as in `spawn_at`.
+        let spawned = unsafe { self.spawn_unchecked(future, Spawn { name: None, place, is_call: true }) };
+        drop(spawned.task());
+    }
+
+    /// How many calls that were [spawned](Self::spawn_call) have not ended.
+    #[doc(hidden)]
+    pub fn calls(&self) -> usize {
+        self.home.registry().snapshot().iter().filter(|task| task.is_call() && !task.is_done()).count()
     }
 
     /// True in a task that runs on a worker of this very scheduler.
@@ -81,7 +90,9 @@ impl Handle {
             return self.spawn_at(place, name, future).task();
         }
         // SAFETY: as in `spawn_at`; this thread runs async code of the home.
-        unsafe { task::spawn_eager(NonNull::from(&*self.home), future, Spawn { name, place }) }
+        unsafe {
+            task::spawn_eager(NonNull::from(&*self.home), future, Spawn { name, place, is_call: false })
+        }
     }
 
     /// Spawns `future` on behalf of a caller at `place`.
@@ -98,7 +109,7 @@ impl Handle {
     {
         // SAFETY: `self` keeps the home alive during the call; homes outlive the tasks in their registries (their
         // shutdown waits for an empty registry). The future is Send.
-        unsafe { self.spawn_unchecked(future, Spawn { name, place }) }
+        unsafe { self.spawn_unchecked(future, Spawn { name, place, is_call: false }) }
     }
 
     /// # Safety
@@ -171,6 +182,12 @@ impl Handle {
 
     /// Every unfinished task, in the order in which they were spawned on each thread.
     pub fn tasks(&self) -> Vec<TaskRef> {
+        let mut tasks = self.tasks_and_calls();
+        tasks.retain(|task| !task.is_call());
+        tasks
+    }
+
+    fn tasks_and_calls(&self) -> Vec<TaskRef> {
         loop {
             let mut tasks = self.home.registry().snapshot();
             tasks.retain(|task| !task.is_done());
@@ -184,7 +201,7 @@ impl Handle {
 
     /// The unfinished task with this number.
     pub fn find(&self, id: u64) -> Option<TaskRef> {
-        self.home.registry().find(id).filter(|task| !task.is_done())
+        self.home.registry().find(id).filter(|task| !task.is_done() && !task.is_call())
     }
 
     /// All that is known of every future that is polled outside of tasks, and of every unfinished task; it is `now` on
@@ -197,7 +214,7 @@ impl Handle {
     /// Waits until no task is left there, whoever spawned it. Not for tasks of that home: they would wait for themselves.
     pub async fn drained(&self) {
         loop {
-            let tasks = self.tasks();
+            let tasks = self.tasks_and_calls();
             if tasks.is_empty() {
                 return;
             }

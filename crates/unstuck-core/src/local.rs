@@ -140,7 +140,7 @@ impl LocalLoop {
     /// Spawns a future that need not be `Send`.
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> Task<F::Output> {
-        self.spawn_local_at(future, Spawn { name: None, place: Location::caller() }).task()
+        self.spawn_local_at(future, Spawn { name: None, place: Location::caller(), is_call: false }).task()
     }
 
     fn spawn_local_at<F: Future + 'static>(&self, future: F, how: Spawn) -> Spawned<F::Output> {

@@ -36,6 +36,7 @@
 
 mod adaptive;
 mod call;
+pub(crate) mod desks;
 mod own;
 mod sites;
 

@@ -109,6 +109,13 @@ impl CancelToken {
         self.job.pool() == pool && !self.job.is_over()
     }
 
+    /// The job has a result, or had one.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.job.is_over()
+    }
+
     pub(super) fn key(&self) -> usize {
         Arc::as_ptr(&self.job).addr()
     }

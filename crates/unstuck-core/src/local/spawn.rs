@@ -27,7 +27,7 @@ pub fn spawn_local_as<F: Future + 'static>(
     future: F,
 ) -> Task<F::Output> {
     // Outside the closure: inside, the caller would be this file.
-    let how = Spawn { name, place: Location::caller() };
+    let how = Spawn { name, place: Location::caller(), is_call: false };
     let spawned = context::with_local(|local| {
         let local = local?;
         Some(if eager {

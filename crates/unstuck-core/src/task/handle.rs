@@ -231,6 +231,11 @@ impl TaskId {
 }
 
 impl TaskRef {
+    /// It is a call that the runtime runs on a worker, and nobody's task.
+    pub(crate) fn is_call(&self) -> bool {
+        self.header().id.is_call()
+    }
+
     /// # Safety
     /// The caller owns a reference, which goes to the result.
     pub(super) unsafe fn from_raw(header: NonNull<Header>) -> Self {

@@ -10,7 +10,6 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::TaskRef;
 use super::extra::{Extra, Extras};
 use super::frames::{self, Frames};
 use super::home::Home;
@@ -18,6 +17,7 @@ use super::numbers::Number;
 use super::registry::Filed;
 use super::state::{Pause, Start, State};
 use super::waker;
+use super::{Spawn, TaskRef};
 use crate::context::{self, debts};
 use crate::error::JoinError;
 use crate::job::contain;
@@ -74,8 +74,7 @@ pub(super) fn allocate<F: Future>(
     future: F,
     home: NonNull<dyn Home>,
     id: u64,
-    name: Option<Arc<str>>,
-    place: &'static Location<'static>,
+    Spawn { name, place, is_call }: Spawn,
 ) -> NonNull<Header> {
     let extra = Extras::default();
     if let Some(name) = name {
@@ -94,7 +93,7 @@ pub(super) fn allocate<F: Future>(
                 }
             },
             home,
-            id: Number::new(id),
+            id: Number::new(id, is_call),
             place,
             filed: UnsafeCell::new(Filed::NOWHERE),
             waiter: UnsafeCell::new(None),

@@ -48,6 +48,8 @@ pub(crate) use waker::{borrowed as borrowed_waker, is_waker_of};
 pub(crate) struct Spawn {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) place: &'static Location<'static>,
+    /// It is a call that the runtime runs on a worker: nobody's task, and not listed among those.
+    pub(crate) is_call: bool,
 }
 
 /// Futures larger than this are boxed by themselves first: the task is then moved around by pointer.
@@ -117,13 +119,13 @@ pub(crate) unsafe fn spawn_eager<F: Future>(
 unsafe fn make<F: Future>(
     home: NonNull<dyn Home>,
     future: F,
-    Spawn { name, place }: Spawn,
+    how: Spawn,
 ) -> (Task<F::Output>, Runnable, bool) {
     let id = numbers::next_id();
     let header = if size_of::<F>() > LARGE {
-        header::allocate(Box::pin(future), home, id, name, place)
+        header::allocate(Box::pin(future), home, id, how)
     } else {
-        header::allocate(future, home, id, name, place)
+        header::allocate(future, home, id, how)
     };
     if let Some(context) = vars::inherited() {
         // SAFETY: just made; only we know it.

@@ -60,7 +60,7 @@ impl House {
     }
 
     pub(crate) fn spawn<F: Future + 'static>(&self, future: F, name: &Arc<str>) -> Task<F::Output> {
-        let how = Spawn { name: Some(name.clone()), place: Location::caller() };
+        let how = Spawn { name: Some(name.clone()), place: Location::caller(), is_call: false };
         // SAFETY: each model keeps its house until the registry is empty; futures are `Send` in spirit.
         unsafe { super::spawn(NonNull::from(self as &dyn Home), future, how) }.task()
     }

@@ -29,20 +29,22 @@ pub(super) fn next_id() -> u64 {
 }
 
 /// A task's number, and in its highest bit whether the task is being polled, for display: not in the task's word, where
-/// each change would be a read-modify-write. Who holds the runnable writes it, everybody reads it.
+/// each change would be a read-modify-write. Who holds the runnable writes it, everybody reads it. The bit below says that the
+/// task is a call of the runtime's, and nobody's task.
 pub(super) struct Number(AtomicU64);
 
 /// No number gets there: at a billion tasks a second it would take 292 years.
 const POLLED: u64 = 1 << 63;
+const CALL: u64 = 1 << 62;
 
 impl Number {
-    pub(super) fn new(id: u64) -> Self {
-        Self(AtomicU64::new(id))
+    pub(super) fn new(id: u64, is_call: bool) -> Self {
+        Self(AtomicU64::new(if is_call { id | CALL } else { id }))
     }
 
     #[inline]
     pub(super) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed) & !POLLED // the number itself never changes
+        self.0.load(Ordering::Relaxed) & !(POLLED | CALL) // the number itself never changes
     }
 
     #[inline]
@@ -52,7 +54,12 @@ impl Number {
 
     #[inline]
     pub(super) fn end_poll(&self) {
-        self.0.store(self.get(), Ordering::Relaxed);
+        self.0.store(self.0.load(Ordering::Relaxed) & !POLLED, Ordering::Relaxed);
+    }
+
+    /// True if it is a call that the runtime has made a task of.
+    pub(super) fn is_call(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & CALL != 0 // never changes
     }
 
     pub(super) fn is_polled(&self) -> bool {

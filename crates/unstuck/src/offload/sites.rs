@@ -174,6 +174,12 @@ impl Site {
 }
 
 impl Run {
+    /// When it began.
+    #[inline]
+    pub(super) fn since(&self) -> Instant {
+        self.begun
+    }
+
     /// It is over.
     #[inline]
     pub(super) fn end(self) {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -160,9 +161,13 @@ impl Handle {
     /// Panics outside a runtime.
     pub async fn shutdown_default_executor(&self, limit: Duration) -> ShutdownReport {
         let begun = self.now();
+        // Relaxed: a switch. From now on no call stays on its worker; the pool refuses it.
+        self.0.adaptive.store(false, Ordering::Relaxed);
         loop {
-            let report = self.0.blocking.shutdown_with(Shutdown::detach());
+            let mut report = self.0.blocking.shutdown_with(Shutdown::detach());
+            report.running.extend(self.0.desks.running());
             let left = limit.saturating_sub(self.now().duration_since(begun));
+            let report = report.with_tasks(self.0.core.calls() == 0, Vec::new());
             if report.is_complete() {
                 return report;
             }

@@ -184,6 +184,7 @@ impl Runtime {
     #[track_caller]
     pub fn shutdown(mut self) {
         self.ended = true;
+        self.close();
         // Called on a worker of its own it cannot wait for the end, and only closes.
         let limit = if self.scheduler.shutdown(None) { None } else { Some(Duration::ZERO) };
         self.handle.stack().shutdown_pools(limit);
@@ -219,8 +220,15 @@ impl Runtime {
         self.end_within(limit)
     }
 
+    /// Cancels what is left: tasks, and short calls on workers, for which the workers would wait.
+    fn close(&self) {
+        self.scheduler.close();
+        self.handle.stack().desks.cancel();
+    }
+
     fn end_within(&self, limit: Duration) -> ShutdownReport {
         let begun = Instant::now();
+        self.close();
         self.scheduler.shutdown(Some(limit));
         let left = limit.saturating_sub(begun.elapsed());
         let report = self.handle.stack().shutdown_pools(Some(left));
@@ -239,6 +247,7 @@ impl Drop for Runtime {
             return;
         }
         let begun = Instant::now();
+        self.close();
         if !self.scheduler.shutdown(Some(PATIENCE)) {
             self.say("waits for");
             if !self.scheduler.shutdown(Some(DROP_LIMIT - PATIENCE)) {
@@ -262,7 +271,13 @@ impl Drop for Runtime {
 
 impl Runtime {
     fn say(&self, verb: &str) {
-        let tasks = self.handle.tasks();
+        let (tasks, calls) = (self.handle.tasks(), self.handle.stack().desks.running());
+        for call in &calls {
+            eprintln!("unstuck: the runtime was dropped and {verb} a call that runs on a worker: {call}");
+        }
+        if tasks.is_empty() && !calls.is_empty() {
+            return;
+        }
         if tasks.is_empty() {
             eprintln!(
                 "unstuck: the runtime was dropped and {verb} threads that have no task left (a hook that hangs?)"

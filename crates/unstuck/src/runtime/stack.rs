@@ -24,6 +24,7 @@ use super::handle::Handle;
 use super::on_exit::Exit;
 use crate::aio::call::overdue::Overdue;
 use crate::guard::alarm::Alarm;
+use crate::offload::desks::Desks;
 
 /// Everything that belongs to one runtime, whoever runs its tasks.
 pub(crate) struct Stack {
@@ -34,7 +35,9 @@ pub(crate) struct Stack {
     pub(crate) started: Instant,
     pub(crate) stopper: Option<unstuck_core::Stopper>,
     /// Short calls of `to_thread` run on the worker that makes them (offload/adaptive.rs).
-    pub(crate) adaptive: bool,
+    pub(crate) adaptive: AtomicBool,
+    /// Those that run now.
+    pub(crate) desks: Desks,
     pub(crate) failures: Failures,
     /// Rings for a stall, if the runtime shall panic then.
     pub(crate) alarm: Option<Arc<Alarm>>,
@@ -110,7 +113,8 @@ impl Stack {
             time,
             blocking: blocking.build()?,
             cpu: cpu.build_lazy()?,
-            adaptive: builder.is_adaptive() && stopper.is_none(),
+            adaptive: AtomicBool::new(builder.is_adaptive() && stopper.is_none()),
+            desks: Desks::default(),
             stopper,
             alarm: builder.alarm.clone(),
             failures,
@@ -156,6 +160,7 @@ impl Stack {
         let mut blocking = self.blocking.shutdown_with(how());
         let cpu = self.cpu.shutdown_with(how());
         blocking.running.extend(cpu.running);
+        blocking.running.extend(self.desks.running());
         let cancelled = closed.cancelled + blocking.cancelled + cpu.cancelled;
         ShutdownReport::new(blocking.running, cancelled, blocking.threads + cpu.threads)
     }

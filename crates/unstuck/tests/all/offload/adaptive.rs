@@ -35,6 +35,8 @@ macro_rules! own_site {
     }};
 }
 
+mod ends;
+
 type Call = fn(Work) -> JobHandle<String>;
 
 fn is_pool(thread: &str) -> bool {
