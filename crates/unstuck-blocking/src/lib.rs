@@ -35,6 +35,7 @@ mod builder;
 mod census;
 mod context;
 mod desk;
+mod ending;
 mod gate;
 mod lanes;
 mod limiter;

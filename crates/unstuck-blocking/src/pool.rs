@@ -4,15 +4,17 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use unstuck_core::job::{Options, QueuedJob, RunningJob, Shutdown, ShutdownReport, job, say};
+use unstuck_core::job::{
+    Options, QueuedJob, RunningJob, Shutdown, ShutdownReport, job, say, while_waiting_for_others,
+};
 use unstuck_core::sync::Mutex;
 use unstuck_core::{Executor, Job, JobHandle};
 
 use crate::builder::{Builder, Overflow, Recipe};
 use crate::census::Census;
+use crate::ending;
 use crate::lanes::Lane;
 use crate::limiter::{Limiter, Permit, WeakLimiter};
 use crate::roster::{Closed, Refused, Roster, Rules};
@@ -261,7 +263,7 @@ impl ThreadPool {
         let cancelled = if how.cancel_pending { self.cancel(pending) } else { 0 };
 
         if !worker::works_for(shared) {
-            wait(shared, how.limit);
+            while_waiting_for_others(how.limit, || ending::wait(shared, how.limit));
         }
         let (started, ended) = shared.census.started_and_ended();
         let threads = usize::try_from(started - ended).unwrap_or(usize::MAX);
@@ -287,42 +289,6 @@ impl ThreadPool {
         shared.cancelling.store(true, Ordering::Relaxed);
         shared.census.running().iter().for_each(RunningJob::cancel);
         cancelled
-    }
-}
-
-/// Waits for the threads to end, and does not do so in silence.
-fn wait(shared: &Shared, limit: Option<Duration>) {
-    const SILENCE: Duration = Duration::from_secs(1);
-    if is_over_within(shared, limit.unwrap_or(SILENCE)) || limit.is_some() {
-        return;
-    }
-    let running = shared.census.running();
-    let queued = shared.roster.counts().queued + shared.census.held();
-    say(format_args!("the shutdown of '{}' waits for {} jobs", shared.recipe.name, running.len() + queued));
-    for job in running.iter().take(10) {
-        say(format_args!("  {job}"));
-    }
-    while !is_over_within(shared, Duration::from_secs(3_600)) {}
-}
-
-/// Waits until no thread is left, and none is to come; false if `limit` passed before.
-///
-/// The roster counts a thread in the visit that accepts the job it is for, the census when somebody is about to make it: so
-/// both are asked. In between are a few instructions.
-fn is_over_within(shared: &Shared, limit: Duration) -> bool {
-    let begun = Instant::now();
-    loop {
-        let left = limit.saturating_sub(begun.elapsed());
-        if !shared.census.wait_until_empty(Some(left)) {
-            return false;
-        }
-        if shared.roster.counts().threads == 0 && shared.census.wait_until_empty(Some(Duration::ZERO)) {
-            return true;
-        }
-        if left.is_zero() {
-            return false;
-        }
-        thread::sleep(Duration::from_micros(100));
     }
 }
 

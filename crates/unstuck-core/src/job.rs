@@ -44,7 +44,7 @@ use std::task::{Context, Poll, ready};
 #[doc(hidden)]
 pub use care::{Wrapper, contain, report, say, wrapped};
 #[doc(hidden)]
-pub use host::{Awaits, Host, serve, while_waiting};
+pub use host::{Awaits, Host, serve, while_waiting, while_waiting_for_others};
 pub(crate) use host::{Lent, lend, noting};
 pub use report::{RunningJob, Shutdown, ShutdownReport};
 #[doc(hidden)]

@@ -96,7 +96,8 @@ impl Builder {
     /// from them at once. Where a CPU is free that costs nothing. Other programs on the same CPUs go first, too: switch
     /// it off if computing is what the machine is for. On other systems it does nothing.
     ///
-    /// Threads that a job starts with `std::thread` inherit both.
+    /// A thread inherits both from the one that starts it, and cannot take them back without a permission. So threads that a job
+    /// here starts keep them for life: yours, and those of a pool whose first threads are made for what a job here submits.
     pub fn low_priority(mut self, low: bool) -> Self {
         self.recipe.low_priority = low;
         self

@@ -23,7 +23,9 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
-use unstuck_core::job::{CancelToken, QueuedJob, RunningJob, Shutdown, ShutdownReport, say};
+use unstuck_core::job::{
+    CancelToken, QueuedJob, RunningJob, Shutdown, ShutdownReport, say, while_waiting_for_others,
+};
 use unstuck_core::sync::Mutex;
 
 use crate::builder::Recipe;
@@ -386,7 +388,7 @@ impl Engine {
             self.roll.running().iter().for_each(RunningJob::cancel);
         }
         if !self.crew.is_mine() {
-            self.wait(how.limit);
+            while_waiting_for_others(how.limit, || self.wait(how.limit));
         }
         ShutdownReport::new(self.roll.running(), cancelled, self.crew.len())
     }

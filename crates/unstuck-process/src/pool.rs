@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use unstuck_core::job::{Options, RunningJob, Shutdown, ShutdownReport, say};
+use unstuck_core::job::{Options, RunningJob, Shutdown, ShutdownReport, say, while_waiting_for_others};
 use unstuck_core::{Executor, JobHandle};
 
 use crate::builder::{Builder, Recipe};
@@ -208,7 +208,8 @@ impl ProcessPool {
         let mut cancelled = shared.close(how.cancel_pending);
         let mut running = Vec::new();
         let detached = how.limit == Some(Duration::ZERO) && !how.cancel_pending;
-        if !shared.wait(how.limit) {
+        // In a job of another pool this is a wait like others.
+        if !while_waiting_for_others(how.limit, || shared.wait(how.limit)) {
             running = shared.running();
             if !detached {
                 cancelled += shared.close(true);

@@ -143,6 +143,15 @@ pub fn while_waiting<R>(awaits: Awaits, f: impl FnOnce() -> R) -> Result<R, Stri
     Ok(f())
 }
 
+/// Runs `f`, which blocks this thread for at most `limit` until somebody else's work has ended, as a wait that this thread's
+/// pool knows of; which is no use for one that ends at once.
+#[doc(hidden)]
+pub fn while_waiting_for_others<R>(limit: Option<Duration>, f: impl FnOnce() -> R) -> R {
+    // Nobody refuses to wait for something.
+    let _lent = if limit == Some(Duration::ZERO) { None } else { lend(Awaits::Something).ok() };
+    f()
+}
+
 /// While this lives, another thread may work in the place of this one.
 #[must_use = "the place is taken back when this is dropped"]
 pub(crate) struct Lent {

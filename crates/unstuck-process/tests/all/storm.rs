@@ -80,6 +80,7 @@ async fn exactly_the_killed_jobs_fail_of_ten_thousand_and_the_pool_ends_at_full_
     };
     assert!((0..JOBS).all(once));
     let failed = lost.len() + stillborn.len();
+    assert!(failed > 0, "{} children were killed, and none had a job: nothing was tried", killed.len());
     assert_eq!(pool.statistics().lost, failed as u64);
     println!("{} children killed, {failed} jobs lost", killed.len());
 

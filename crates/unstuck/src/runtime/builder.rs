@@ -126,7 +126,13 @@ impl Builder {
         self
     }
 
-    /// The most threads for `to_thread`; further calls wait in a queue. 512 unless set.
+    /// So many calls of `to_thread` run at once on threads of the pool; further ones wait in a queue. 512 unless set.
+    ///
+    /// *It is no lock.* A call that has shown to be short runs on the worker that makes it, beside the pool
+    /// ([adaptive offload](crate::offload#adaptive-offload)), and while a call waits on a handle another one runs in its place. So
+    /// with 1 here two calls may still run at once. For a library that must not be entered twice, use
+    /// [`offload::call()`](crate::offload::call()) with a [`Limiter`](crate::offload::Limiter) of 1, which is exact, or a
+    /// [`ThreadPool`](crate::offload::ThreadPool) of its own.
     #[must_use]
     pub fn max_blocking_threads(mut self, count: usize) -> Self {
         self.max_blocking_threads = Some(count);
@@ -142,6 +148,10 @@ impl Builder {
 
     /// No more calls of `to_thread` than `bound` wait for a thread; `overflow` says what happens to further ones. Without
     /// a bound unless set: then a line on stderr tells of ten thousand. See [`Overflow`].
+    ///
+    /// Calls that have shown to be short wait on their worker instead, like tasks, and are not counted: see
+    /// [`max_blocking_threads`](Self::max_blocking_threads). [`adaptive_offload(false)`](Self::adaptive_offload) sends them all
+    /// through this queue.
     #[must_use]
     pub fn blocking_queue(mut self, bound: usize, overflow: Overflow) -> Self {
         self.blocking_queue = Some((bound, overflow));
@@ -156,7 +166,8 @@ impl Builder {
     }
 
     /// Whether the threads of `cpu` step back when there is more work than CPUs, so that tasks go first. On unless set;
-    /// [there](crate::offload::CpuBuilder::low_priority) is what it means for other programs.
+    /// [there](crate::offload::CpuBuilder::low_priority) is what it means for other programs, and for threads that calls of
+    /// `cpu` start.
     #[must_use]
     pub fn cpu_low_priority(mut self, low: bool) -> Self {
         self.cpu_low_priority = low;

@@ -33,10 +33,22 @@ fn calls_that_fill_the_pool_do_not_hold_up_names_and_files() {
 
 #[test]
 fn calls_of_the_runtimes_own_use_the_idle_room_of_the_others() {
-    let runtime = Runtime::builder().worker_threads(1).max_blocking_threads(8).build().unwrap();
-    let directory = std::env::temp_dir();
-    let all = runtime.block_on(gather((0..100).map(|_| fs::metadata(directory.clone()))));
-    assert!(all.into_iter().all(|one| one.unwrap().is_dir()));
+    // As the runtime sets its pool up, and submits its own calls.
+    let pool = ThreadPool::builder().max_threads(8).reserved(4).build().unwrap();
+    let gate = Gate::new();
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let held = gate.clone();
+            pool.submit(move || held.pass(), Options::new().reserved())
+        })
+        .collect();
+    // All rooms, theirs and the users', and no more.
+    gate.wait_for(12);
+    let user = pool.spawn(|| "in turn");
+    assert_eq!((gate.arrived(), pool.statistics().running, pool.statistics().queued), (12, 12, 9));
+    gate.open();
+    calls.into_iter().for_each(|call| call.wait().unwrap());
+    assert_eq!(user.wait().unwrap(), "in turn");
 }
 
 #[test]

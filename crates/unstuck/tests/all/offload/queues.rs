@@ -63,6 +63,7 @@ fn a_full_queue_holds_up_the_plain_thread_that_submits() {
                 })
                 .collect::<Vec<_>>()
         });
+        until("it stands at the door", || pool.statistics().at_the_door == 1);
         assert_eq!((submitted.load(Ordering::SeqCst), pool.statistics().queued), (0, 2));
         gate.open();
         jobs.extend(submitter.join().unwrap());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
-use unstuck::offload::{self, JobHandle, Limiter, Options, Route, ThreadPool};
+use unstuck::offload::{self, CpuPool, JobHandle, Limiter, Options, Route, ThreadPool};
 use unstuck::{Handle, Runtime, run_in_executor, spawn, to_thread};
 
 use crate::support::{Crowd, Gate, STDERR_IN_A_FILE, has_said, in_child, text, until};
@@ -45,6 +45,39 @@ fn a_job_that_waits_for_another_through_a_task_does_not_hang() {
     });
     let sum = sum.wait();
     assert_eq!(sum.unwrap(), 42);
+}
+
+#[test]
+fn a_job_that_drops_a_pool_which_waits_for_a_job_behind_it_does_not_hang() {
+    // In each pool a job drops another pool, whose job waits for one that is queued behind the first.
+    let (outer, compute) = (pool_of_one(1), Arc::new(CpuPool::builder().threads(1).build().unwrap()));
+    let other = || ThreadPool::builder().max_threads(1).build().unwrap();
+    let (inner, behind) = (other(), outer.clone());
+    let drops = outer.spawn(move || {
+        let job = inner.spawn(move || behind.spawn(|| 42).wait().unwrap());
+        drop(inner);
+        job.wait().unwrap()
+    });
+    assert_eq!(drops.wait().unwrap(), 42);
+    let (inner, behind) = (other(), compute.clone());
+    let drops = compute.spawn(move || {
+        let job = inner.spawn(move || behind.spawn(|| 43).wait().unwrap());
+        drop(inner);
+        job.wait().unwrap()
+    });
+    assert_eq!(drops.wait().unwrap(), 43);
+}
+
+#[test]
+fn a_job_that_shuts_a_compute_pool_down_lends_its_thread_meanwhile() {
+    let (outer, inner) = (pool_of_one(1), CpuPool::builder().threads(1).build().unwrap());
+    let behind = outer.clone();
+    let ends = outer.spawn(move || {
+        let job = inner.spawn(move || behind.spawn(|| 42).wait().unwrap());
+        inner.shutdown();
+        job.wait().unwrap()
+    });
+    assert_eq!(ends.wait().unwrap(), 42);
 }
 
 #[test]

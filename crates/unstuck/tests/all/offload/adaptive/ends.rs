@@ -8,14 +8,12 @@ use super::*;
 fn a_call_on_a_worker_hears_that_its_runtime_ends() {
     let call: Call = own_site!();
     let runtime = runtime(2);
-    let job = in_task(&runtime, async move {
-        on_a_worker(call, || {
-            while offload::check().is_ok() {
-                thread::yield_now();
-            }
-        })
-        .await
-    });
+    let looks = || {
+        while offload::check().is_ok() {
+            thread::yield_now();
+        }
+    };
+    let job = in_task(&runtime, on_a_worker(call, looks));
     let report = runtime.shutdown_timeout(PATIENCE);
     assert!(report.is_complete() && report.running.is_empty(), "{report}");
     job.wait().unwrap();
@@ -28,7 +26,7 @@ fn the_report_of_a_shutdown_names_a_call_on_a_worker_among_those_that_run_and_no
     let runtime = runtime(2);
     let (gate, handle) = (Gate::new(), runtime.handle());
     let held = gate.clone();
-    let job = in_task(&runtime, async move { on_a_worker(call, move || held.pass()).await });
+    let job = in_task(&runtime, on_a_worker(call, move || held.pass()));
     gate.wait_for(1);
     let report = runtime.shutdown_timeout(Duration::from_millis(10));
     assert!(!report.is_complete() && report.tasks.is_empty(), "{report}");
