@@ -180,12 +180,12 @@ fn a_blocked_worker_does_not_keep_its_queue() {
     let (go, wait) = mpsc::channel::<()>();
     let (children, sender) = mpsc::channel();
     let blocked = scheduler.handle().spawn(async move {
+        // The first one lies in the slot: before this poll ends only the guard, or whoever happens to search for long
+        // enough, could take it. Those behind it lie in the queue.
+        let _in_slot = crate::spawn(async {});
         for i in 0..10 {
             children.send(crate::spawn(async move { i })).unwrap();
         }
-        // The last one lies in the slot: only the guard's rescue could take it before this poll ends, if nobody
-        // else looks for work. One more wake moves it to the queue.
-        let _pusher = crate::spawn(async {});
         wait.recv().unwrap();
     });
     let tasks: Vec<_> = (0..10).map(|_| sender.recv().unwrap()).collect();
