@@ -6,6 +6,7 @@
 //!         nothing there?  sleep in the driver or on the thread }
 //! ```
 
+mod haul;
 mod search;
 
 use std::cell::Cell;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 
+use self::haul::Haul;
 use super::queue::{Injector, Local};
 use super::turns::Turns;
 use super::{Pulse, Remote, Shared};
@@ -48,8 +50,8 @@ pub(crate) struct Worker {
     unseen: Cell<usize>,
     /// How often in a row it has looked around when it ran out of work, and found nothing.
     in_vain: Cell<u32>,
-    /// Since when it lives on what it fetches from elsewhere, and how many tasks that were, until that has been judged.
-    haul: Cell<Option<(Instant, u32)>>,
+    /// What it has fetched from elsewhere, until that has been judged.
+    haul: Cell<Haul>,
 }
 
 impl Worker {
@@ -66,7 +68,7 @@ impl Worker {
             was_long: Cell::new(false),
             unseen: Cell::new(0),
             in_vain: Cell::new(0),
-            haul: Cell::new(None),
+            haul: Cell::new(Haul::default()),
         }
     }
 

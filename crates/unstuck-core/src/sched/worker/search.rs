@@ -22,6 +22,7 @@ use super::super::ages::{Ages, FIRST_LOOK};
 use super::super::idle::Sleep;
 use super::super::queue::Injector;
 use super::Worker;
+use super::haul::{FROM_OUTSIDE, STOLEN};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Instant, hint, patience};
 use crate::task::Runnable;
@@ -44,17 +45,6 @@ const SEARCH_ROUNDS: u32 = patience(1_000);
 
 /// Pauses between two rounds.
 const SEARCH_PAUSES: u32 = patience(10);
-
-/// So long a task that is fetched from elsewhere should give work at least to be worth it, in one poll or in many: its lines
-/// change cores twice, 537 ns there and back.
-const WORTH_FETCHING: Duration = Duration::from_nanos(500);
-
-/// So many tasks are needed to tell. A single one that comes from outside now and then is no stream of petty ones.
-#[cfg(not(unstuck_shuttle))]
-const TELLING: u32 = 16;
-/// A model has but few tasks.
-#[cfg(unstuck_shuttle)]
-const TELLING: u32 = 2;
 
 /// How long a worker naps when what it fetched was not worth it. Long enough to be cheap, short enough for what lies
 /// behind a poll that blocks (the kernel adds up to 50 µs).
@@ -112,12 +102,9 @@ impl Worker {
 
     /// There is nothing left of what was fetched lately. True if it kept this worker for too short a time to be worth it.
     fn was_petty_haul(&self) -> bool {
-        let Some((since, fetched)) = self.haul.get() else { return false };
-        let petty = since.elapsed() < WORTH_FETCHING.saturating_mul(fetched.max(TELLING));
-        if fetched >= TELLING || !petty {
-            self.haul.set(None);
-        }
-        petty && fetched >= TELLING
+        let (left, petty) = self.haul.get().used_up();
+        self.haul.set(left);
+        petty
     }
 
     /// Sleeps if there is really nothing to do. True if the worker counts as searching afterwards.
@@ -198,15 +185,13 @@ impl Worker {
     /// outside reads each time.
     fn fetch(&self) -> Option<Runnable> {
         let task = self.shared.injector.steal_into(&self.local, Injector::BATCH)?;
-        self.note_haul();
+        self.note_haul(FROM_OUTSIDE);
         Some(task)
     }
 
     /// One task was fetched, and with it those that lie in the own queue now, which was empty.
-    fn note_haul(&self) {
-        let (since, before) = self.haul.get().unwrap_or_else(|| (Instant::now(), 0));
-        let fetched = u32::try_from(self.local.len() + 1).unwrap_or(u32::MAX);
-        self.haul.set(Some((since, before.saturating_add(fetched))));
+    fn note_haul(&self, worth: Duration) {
+        self.haul.set(self.haul.get().add(self.local.len() + 1, worth));
     }
 
     fn steal(&self) -> Option<Runnable> {
@@ -220,7 +205,7 @@ impl Worker {
             if victim != self.index && !remotes[victim].stealer.is_empty() {
                 if let Some(task) = remotes[victim].stealer.steal_into(&self.local) {
                     self.count(&self.pulse().steals);
-                    self.note_haul();
+                    self.note_haul(STOLEN);
                     return Some(task);
                 }
             }
