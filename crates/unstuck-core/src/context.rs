@@ -196,7 +196,8 @@ pub(crate) fn enter_main<'a>(main: &'a Arc<Main>, waker: &'a Waker) -> impl Drop
     }
     debts::settle();
     Leave {
-        _main: Restore::set(|context| &context.main, Some(NonNull::from(&**main))),
+        // From the Arc and not from what it points to: `owner` makes another Arc of it.
+        _main: Restore::set(|context| &context.main, NonNull::new(Arc::as_ptr(main).cast_mut())),
         _waker: Restore::set(|context| &context.main_waker, Some(NonNull::from(waker))),
         _task: Restore::set(|context| &context.task, None),
         _notes: Restore::set(|context| &context.notes, 0),
@@ -336,7 +337,7 @@ fn is_own_waker(waker: &Waker) -> bool {
 fn with_own_waker(f: impl FnOnce(&Waker)) {
     match CONTEXT.with(|context| (context.task.get(), context.main_waker.get())) {
         // SAFETY: set by `enter_task` for the time of a poll, during which the runnable's reference is held.
-        (Some(task), _) => f(&borrowed_waker(unsafe { task.as_ref() })),
+        (Some(task), _) => f(&*unsafe { borrowed_waker(task) }),
         // SAFETY: set by `enter_main`, whose guard borrows it.
         (None, Some(main)) => f(unsafe { main.as_ref() }),
         (None, None) => {}

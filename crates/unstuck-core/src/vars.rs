@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::context::current_task;
+use crate::job::contain;
 use crate::sync::thread_local;
 use crate::task::TaskRef;
 
@@ -208,6 +209,13 @@ impl Context {
     /// The same values in a context of its own.
     fn duplicate(&self) -> Self {
         Self { values: self.values.clone(), id: 0 }
+    }
+
+    /// Drops the values that nobody else has, each by itself: a panic of one must not meet that of another.
+    pub(crate) fn fall_apart(self) {
+        for entry in self.values.and_then(Arc::into_inner).into_iter().flatten() {
+            contain("a context variable's destructor", || drop(entry));
+        }
     }
 
     fn number(&mut self) -> u64 {

@@ -14,6 +14,7 @@ use super::frames::Frames;
 use super::unseen::Unseen;
 use crate::callbacks::Callbacks;
 use crate::inspect::Notes;
+use crate::job::contain;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::vars;
@@ -45,7 +46,7 @@ impl Extras {
     /// What is there, if anything ever was needed.
     pub(super) fn get(&self) -> Option<&Extra> {
         let extra = self.0.load(Ordering::Acquire); // pairs with the Release in `get_or_make`
-        // SAFETY: null, or a box that only our drop takes away.
+        // SAFETY: null, or a box that only `take` takes away.
         unsafe { extra.as_ref() }
     }
 
@@ -57,29 +58,56 @@ impl Extras {
         let new = Box::into_raw(Box::<Extra>::default());
         // Release: pairs with the Acquire in `get`, which then sees the box filled. Acquire: as there.
         match self.0.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
-            // SAFETY: just made; from here on only our drop takes it away.
+            // SAFETY: just made; from here on only `take` takes it away.
             Ok(_) => unsafe { &*new },
             Err(other) => {
                 // SAFETY: somebody else was faster, and nobody has seen ours.
                 drop(unsafe { Box::from_raw(new) });
-                // SAFETY: not null any more, and only our drop takes it away.
+                // SAFETY: not null any more, and only `take` takes it away.
                 unsafe { &*other }
             }
         }
     }
 }
 
+impl Extras {
+    /// Takes away what is there: the task is being freed.
+    #[inline]
+    pub(super) fn take(&mut self) -> Option<Box<Extra>> {
+        let extra = self.0.load(Ordering::Relaxed); // `&mut self`: nobody else is here, nor below
+        if extra.is_null() {
+            return None;
+        }
+        self.0.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: made by `get_or_make` from a box, and taken away here only.
+        Some(unsafe { Box::from_raw(extra) })
+    }
+}
+
 impl Drop for Extras {
     fn drop(&mut self) {
-        let extra = self.0.load(Ordering::Relaxed); // `&mut self`: nobody else is here
-        if !extra.is_null() {
-            // SAFETY: made by `get_or_make` from a box, and dropped here only.
-            drop(unsafe { Box::from_raw(extra) });
-        }
+        drop(self.take());
     }
 }
 
 impl Extra {
+    /// Drops it, in a task that is being freed. Much of it is the user's, each thing by itself: a panic of one must not
+    /// meet that of another.
+    #[cold]
+    pub(super) fn fall_apart(self: Box<Self>) {
+        let context = std::mem::take(&mut *self.context.lock());
+        context.fall_apart();
+        let callbacks = std::mem::take(&mut *self.callbacks.lock());
+        contain("a done-callback's destructor", || drop(callbacks));
+        let watchers = std::mem::take(&mut *self.watchers.lock());
+        for waker in watchers {
+            contain("a waker", || drop(waker));
+        }
+        let unseen = self.unseen.lock().take();
+        contain("the exception handler's destructor", || drop(unseen));
+        contain("what was left with a task", || drop(self)); // a cancellation's reason
+    }
+
     pub(super) fn frames(&self) -> &Frames {
         &self.frames
     }

@@ -18,9 +18,9 @@ use super::registry::Filed;
 use super::state::{Pause, Start, State};
 use super::waker;
 use super::{Spawn, TaskRef};
-use crate::context::{self, debts};
+use crate::context::{self, Running, debts};
 use crate::error::JoinError;
-use crate::job::contain;
+use crate::job::{contain, report};
 use crate::sync::UnsafeCell;
 
 /// The part of a task that does not depend on the type of its future.
@@ -215,15 +215,17 @@ unsafe fn run<F: Future>(ptr: NonNull<Header>) -> bool {
     let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
     let state = &cell.header.state;
     let running = context::enter_task(ptr);
+    // SAFETY: the runnable's reference is held as long as it is used.
+    let waker = unsafe { waker::borrowed(ptr) };
     let start = state.start();
     let outcome = if start == Start::Cancel && !frames::lands(&cell.header, false) {
         cell.drop_future()
     } else {
         loop {
-            break match cell.poll() {
+            break match cell.poll(&waker) {
                 Ok(Poll::Pending)
                     if (start != Start::Poll || running.has_thrown())
-                        && frames::ends_by_throw(&cell.header) =>
+                        && frames::ends_by_throw(&cell.header, &waker) =>
                 {
                     cell.drop_future()
                 }
@@ -252,8 +254,8 @@ unsafe fn run<F: Future>(ptr: NonNull<Header>) -> bool {
     }
     // SAFETY: we hold the runnable. Its reference and the registry's are ours: the latter came back in `finish`.
     unsafe {
-        cell.finish(&outcome);
-        publish::<F>(ptr, outcome);
+        cell.finish(&outcome, &waker);
+        publish::<F>(ptr, outcome, Some(running));
     }
     false
 }
@@ -264,17 +266,17 @@ unsafe fn refuse<F: Future>(ptr: NonNull<Header>) {
     // SAFETY: as in `run`.
     let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
     let _ = cell.header.state.start(); // there was no poll, nor will there be one
-    let _ = cell.drop_future();
+    cell.drop_rest();
     // SAFETY: the runnable's reference is ours, and the one meant for the registry was never given to it.
-    unsafe { publish::<F>(ptr, Stage::Refused) };
+    unsafe { publish::<F>(ptr, Stage::Refused, None) };
 }
 
 /// Stores the outcome, tells the handle, or drops what nobody will ask for; gives two references up. By pointer: the task
-/// may be gone before this returns.
+/// may be gone before this returns. What is dropped with it is the user's too, so it is not the running one any more then.
 ///
 /// # Safety
 /// The caller holds the runnable, the future has been dropped, and the two references are the caller's.
-unsafe fn publish<F: Future>(ptr: NonNull<Header>, outcome: Stage<F>) {
+unsafe fn publish<F: Future>(ptr: NonNull<Header>, outcome: Stage<F>, running: Option<Running>) {
     // SAFETY: as in `run`.
     let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
     let cancelled = matches!(outcome, Stage::Cancelled | Stage::Refused);
@@ -282,6 +284,7 @@ unsafe fn publish<F: Future>(ptr: NonNull<Header>, outcome: Stage<F>) {
         outcome @ (Stage::Value(_) | Stage::Cancelled) if cell.header.state.is_forgotten() => {
             contain("a task's result", || drop(outcome));
             if cell.header.state.is_forgotten() {
+                drop(running);
                 // SAFETY: both references are ours, and there is no other; nor is there an outcome in the stage.
                 return unsafe { free::<F>(ptr) };
             }
@@ -312,6 +315,7 @@ unsafe fn publish<F: Future>(ptr: NonNull<Header>, outcome: Stage<F>) {
         // SAFETY: our references keep the header alive; this makes one more.
         unsafe { TaskRef::to_running(ptr) }.call_done();
     }
+    drop(running);
     // SAFETY: ours, says the caller.
     unsafe { drop_last_refs(ptr, 2) };
 }
@@ -355,8 +359,12 @@ unsafe fn discard<F: Future>(ptr: NonNull<Header>) {
 }
 
 unsafe fn free<F: Future>(ptr: NonNull<Header>) {
+    debug_assert!(!context::is_running(ptr), "nobody may find a task that is being freed");
     // SAFETY: made by `allocate::<F>` from a box, and no reference is left.
-    let cell = unsafe { Box::from_raw(ptr.cast::<Cell<F>>().as_ptr()) };
+    let mut cell = unsafe { Box::from_raw(ptr.cast::<Cell<F>>().as_ptr()) };
+    if let Some(extra) = cell.header.extra.take() {
+        extra.fall_apart();
+    }
     // A waker that was left too late may still lie here, and its destructor is the user's.
     contain("a waker", || drop(cell));
 }
@@ -364,9 +372,8 @@ unsafe fn free<F: Future>(ptr: NonNull<Header>) {
 impl<F: Future> Cell<F> {
     /// Polls the future; a panic is caught.
     #[inline]
-    fn poll(&self) -> Result<Poll<F::Output>, Box<dyn Any + Send>> {
-        let waker = waker::borrowed(&self.header);
-        let mut cx = Context::from_waker(&waker);
+    fn poll(&self, waker: &Waker) -> Result<Poll<F::Output>, Box<dyn Any + Send>> {
+        let mut cx = Context::from_waker(waker);
         self.header.id.begin_poll();
         let polled = catch_unwind(AssertUnwindSafe(|| {
             self.stage.with_mut(|stage| {
@@ -385,7 +392,7 @@ impl<F: Future> Cell<F> {
                 }
             })
         }));
-        debts::settle_with(&waker);
+        debts::settle_with(waker);
         self.header.id.end_poll();
         polled
     }
@@ -402,14 +409,20 @@ impl<F: Future> Cell<F> {
         }
     }
 
+    /// Drops the future if it is still there; a panic of its destructor is nobody's outcome.
+    fn drop_rest(&self) {
+        if let Stage::Panicked(payload) = self.drop_future() {
+            report("a destructor", payload);
+        }
+    }
+
     /// Ends the task: the future is dropped, and the task leaves the registry. Then the outcome may be published.
     ///
     /// # Safety
     /// The caller holds the runnable.
-    unsafe fn finish(&self, outcome: &Stage<F>) {
-        // After a poll that gave a value or a panic the future is still there; a value outlives a destructor's panic.
-        let _ = self.drop_future();
-        debts::close(&waker::borrowed(&self.header)); // what comes from here on has no poll any more
+    unsafe fn finish(&self, outcome: &Stage<F>, waker: &Waker) {
+        self.drop_rest(); // after a poll that gave a value or a panic: that outlives a destructor's panic
+        debts::close(waker); // what comes from here on has no poll any more
         // SAFETY: the caller runs the task, and only threads of its home do, which keep it alive (rule 1), and
         // `spawn_eager`, whose caller does.
         let home = unsafe { self.header.home() };

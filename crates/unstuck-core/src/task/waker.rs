@@ -14,24 +14,26 @@ use crate::context;
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
 
 /// The waker of a poll in progress. It borrows the reference of the runnable that is being run.
-pub(crate) struct Borrowed<'a> {
-    waker: ManuallyDrop<Waker>,
-    _header: &'a Header,
-}
+pub(crate) struct Borrowed(ManuallyDrop<Waker>);
 
+/// Made from the pointer that the task was made with, not from a reference to its header: whoever clones it may come to
+/// free the whole task through it.
+///
+/// # Safety
+/// The task stays alive as long as the result is used.
 #[inline]
-pub(crate) fn borrowed(header: &Header) -> Borrowed<'_> {
-    let raw = RawWaker::new(std::ptr::from_ref(header).cast(), &VTABLE);
+pub(crate) unsafe fn borrowed(task: NonNull<Header>) -> Borrowed {
+    let raw = RawWaker::new(task.as_ptr().cast_const().cast(), &VTABLE);
     // SAFETY: the vtable's functions keep RawWaker's contract; the waker is never dropped, so it needs no reference.
-    Borrowed { waker: ManuallyDrop::new(unsafe { Waker::from_raw(raw) }), _header: header }
+    Borrowed(ManuallyDrop::new(unsafe { Waker::from_raw(raw) }))
 }
 
-impl Deref for Borrowed<'_> {
+impl Deref for Borrowed {
     type Target = Waker;
 
     #[inline]
     fn deref(&self) -> &Waker {
-        &self.waker
+        &self.0
     }
 }
 

@@ -73,7 +73,7 @@ pub mod scope;
 mod tree;
 
 use std::fmt;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 pub use catch::{CatchCancel, catch_cancel, finally};
 pub(crate) use flight::Flight;
@@ -86,7 +86,6 @@ use tree::{Enter, Key, Kind};
 
 use super::TaskRef;
 use super::header::Header;
-use super::waker;
 use crate::context;
 
 /// A place where cancellations land, for futures that are scopes: `catch_cancel`, timeouts, task groups.
@@ -355,10 +354,9 @@ pub(super) fn exposes(header: &Header) -> bool {
 /// A cancellation was thrown and no frame has taken it, in this poll or before. True if the task ends by it; remembers its
 /// reason for those who await the task.
 #[cold]
-pub(super) fn ends_by_throw(header: &Header) -> bool {
+pub(super) fn ends_by_throw(header: &Header, waker: &Waker) -> bool {
     let Some(owner) = context::owner() else { return false };
-    let (frames, waker) = (owner.frames(), waker::borrowed(header));
-    let cx = Context::from_waker(&waker);
+    let (frames, cx) = (owner.frames(), Context::from_waker(waker));
     let Some(cancelled) = frames.take_thrown(&owner, context::has_hidden_joins(), &cx) else {
         context::note_held(frames.holds());
         return false;

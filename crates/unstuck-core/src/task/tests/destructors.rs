@@ -1,13 +1,14 @@
 //! Destructors that panic, that wake others, that hold each other: at the end all is freed.
 
-use std::future::{poll_fn, ready};
+use std::future::{Future, pending, poll_fn, ready};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::super::Task;
-use super::{Drops, hold, local, settle};
+use super::{Dropping, Drops, hold, local, settle};
 use crate::driver::ThreadDriver;
-use crate::{Config, Scheduler};
+use crate::{Config, ContextVar, Scheduler, TaskRef};
 
 #[test]
 fn a_destructor_that_panics_on_cancel_becomes_the_outcome() {
@@ -116,4 +117,110 @@ fn tasks_that_wake_each_other_from_their_destructors_end_at_shutdown() {
     assert!(scheduler.shutdown(None));
     assert_eq!(scheduler.handle().task_count(), 0);
     wakers.lock().unwrap().clear();
+}
+
+/// What the destructor of a context variable's value has seen: the task, and the variable.
+type Sight = (Option<TaskRef>, Option<u32>);
+
+/// A value that uses everything that knows tasks when it goes: it looks around, sets a variable, spawns.
+struct Session {
+    seen: Arc<Mutex<Vec<Sight>>>,
+    _held: Dropping,
+}
+
+static SESSION: ContextVar<Arc<Session>> = ContextVar::new("session");
+static NUMBER: ContextVar<u32> = ContextVar::new("number");
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.seen.lock().unwrap().push((crate::current_task(), NUMBER.get()));
+        let _ = NUMBER.set(2);
+        if crate::Handle::try_current().is_some() {
+            crate::spawn(ready(())).detach();
+        }
+    }
+}
+
+/// Sets both variables in the task that calls it.
+fn set_variables(seen: &Arc<Mutex<Vec<Sight>>>, held: Dropping) {
+    let _ = SESSION.set(Arc::new(Session { seen: seen.clone(), _held: held }));
+    let _ = NUMBER.set(1);
+}
+
+#[test]
+fn a_context_value_that_looks_around_when_it_goes_sees_no_task_that_has_gone() {
+    let (local, drops, seen) = (local(), Drops::default(), Arc::default());
+    // By itself, by its handle, by its last reference, by a cancellation: however a task is freed.
+    let ends = |held| {
+        let seen = Arc::clone(&seen);
+        async move { set_variables(&seen, held) }
+    };
+    local.spawn_local(ends(drops.quiet())).detach();
+    settle(&local);
+    local.block_on(local.spawn_local(ends(drops.quiet()))).unwrap();
+    let watch = local.spawn_local(ends(drops.quiet())).watch();
+    settle(&local);
+    drop(watch);
+    let (inner, held) = (Arc::clone(&seen), drops.quiet());
+    let task = local.spawn_local(async move {
+        set_variables(&inner, held);
+        pending::<()>().await;
+    });
+    settle(&local);
+    task.cancel();
+    task.detach();
+    settle(&local);
+    assert_eq!(drops.count(), 4);
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    assert!(seen.iter().all(|(task, number)| task.is_none() && *number != Some(1)), "{seen:?}");
+}
+
+#[test]
+fn values_that_panic_when_they_go_take_nobody_with_them() {
+    static ANOTHER: ContextVar<Arc<Dropping>> = ContextVar::new("another");
+    let (local, drops, seen) = (local(), Drops::default(), Arc::default());
+    for _ in 0..2 {
+        let (seen, held, another) = (Arc::clone(&seen), drops.panicking(), Arc::new(drops.panicking()));
+        let sets = async move {
+            set_variables(&seen, held);
+            let _ = ANOTHER.set(another);
+        };
+        local.spawn_local(sets).detach();
+    }
+    settle(&local);
+    assert_eq!(drops.count(), 4);
+    assert_eq!(local.handle().task_count(), 0);
+}
+
+/// Ready at once. Its destructor panics with a payload whose destructor panics.
+struct Bombs(Drops);
+
+struct Bomb(#[allow(dead_code)] Dropping); // dropping it is the point
+
+impl Future for Bombs {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Bombs {
+    fn drop(&mut self) {
+        std::panic::panic_any(Bomb(self.0.panicking()));
+    }
+}
+
+#[test]
+fn a_destructor_whose_panic_panics_when_it_is_dropped_hurts_nobody() {
+    let (local, drops) = (local(), Drops::default());
+    let task = local.spawn_local(Bombs(drops.clone()));
+    local.block_on(task).unwrap();
+    local.spawn_local(Bombs(drops.clone())).detach();
+    settle(&local);
+    assert_eq!((drops.count(), local.handle().task_count()), (2, 0));
+    local.close();
+    let refused = local.spawn_local(Bombs(drops.clone()));
+    assert!(refused.is_done());
+    assert_eq!(drops.count(), 3);
 }
