@@ -9,6 +9,7 @@
 //! A task that blocks here blocks everything. That is the lesson; the multi-threaded scheduler is the answer. A loop that
 //! is [watched](LocalLoop::watch) says which step was slow, and where it came from: asyncio's debug mode.
 
+mod main;
 mod spawn;
 
 use std::cell::{Cell, RefCell};
@@ -21,7 +22,7 @@ use std::panic::Location;
 use std::pin::pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use crate::block_on::{refuse_inside, uncancelled};
 use crate::context;
@@ -35,6 +36,7 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, thread};
 use crate::task::{self, Cancelled, Canceller, Home, Registry, Runnable, Spawn, Spawned, Task, TaskRef};
 
+use self::main::{Main, Run};
 pub use self::spawn::{spawn_local, spawn_local_as};
 
 /// A single-threaded loop. It stays on the thread that made it, and so may run futures that are not `Send`.
@@ -44,6 +46,8 @@ pub struct LocalLoop {
     driver: RefCell<Box<dyn Driver>>,
     turns: Cell<u64>,
     polls: Cell<u64>,
+    /// Entries that earlier main futures have left in the queue.
+    left: Cell<usize>,
     lookout: Option<Lookout>,
     stays: PhantomData<*const ()>,
 }
@@ -107,6 +111,7 @@ impl LocalLoop {
             driver: RefCell::new(driver),
             turns: Cell::new(0),
             polls: Cell::new(0),
+            left: Cell::new(0),
             lookout: None,
             stays: PhantomData,
         }
@@ -188,13 +193,12 @@ impl LocalLoop {
     ) -> Result<F::Output, Cancelled> {
         refuse_inside("block_on");
         let mut future = pin!(Some(future));
-        let main = Arc::new(Main { shared: self.shared.clone(), queued: AtomicBool::new(false) });
+        let main = Main::new(self.shared.clone());
         let waker = Waker::from(main.clone());
         let seen = self.shared.registry.outsiders().list(place, &waker);
         let mut value = None;
         let mut poll_main = || {
-            // Acquire: pairs with the Release in `wake_by_ref`. Before the poll, so that a wake during it counts.
-            main.queued.swap(false, Ordering::Acquire);
+            main.begins();
             let mut poll = || canceller.main().poll(future.as_mut(), &mut Context::from_waker(&waker));
             let polled = self.step((NO_TASK, place), || match &seen {
                 None => poll(),
@@ -207,6 +211,7 @@ impl LocalLoop {
             true
         };
         self.inside(|| {
+            let _run = Run(self, &main);
             // First in, first out: what was made ready before takes its turn before the main future.
             self.ready.borrow_mut().append(&mut self.shared.remote.lock());
             waker.wake_by_ref();
@@ -303,6 +308,7 @@ impl LocalLoop {
                         self.ready.borrow_mut().push_back(Entry::Task(again));
                     }
                 }
+                Some(Entry::Main) if self.is_left_over() => {}
                 Some(Entry::Main) if main() => return true,
                 Some(Entry::Main) => {}
                 None => break,
@@ -403,27 +409,9 @@ impl Home for Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         // Someone may still be on the way out of `push`, a few instructions from its end.
+        // Acquire: pairs with the Release there, after which it touches nothing of ours.
         while self.submitting.load(Ordering::Acquire) != 0 {
             thread::yield_now();
-        }
-    }
-}
-
-/// Wakes the main future: it queues up like a task.
-struct Main {
-    shared: Arc<Shared>,
-    queued: AtomicBool,
-}
-
-impl Wake for Main {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        // Release: pairs with the Acquire before the main future is polled.
-        if !self.queued.swap(true, Ordering::AcqRel) {
-            self.shared.push(Entry::Main);
         }
     }
 }

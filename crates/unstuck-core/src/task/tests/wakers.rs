@@ -203,6 +203,34 @@ fn wakers_of_one_task_are_known_to_wake_the_same() {
 }
 
 #[test]
+fn a_main_future_that_is_woken_at_its_end_or_later_lets_older_tasks_go_before_the_next_one() {
+    let local = local();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let note = |what| {
+        let order = order.clone();
+        async move { order.lock().unwrap().push(what) }
+    };
+    let waker = local.block_on(poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        Poll::Ready(cx.waker().clone())
+    }));
+    let panics = || {
+        local.block_on(poll_fn(|cx| -> Poll<()> {
+            cx.waker().wake_by_ref();
+            std::panic::resume_unwind(Box::new("went off"))
+        }));
+    };
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
+    waker.wake_by_ref();
+    for round in 0..2 {
+        local.spawn_local(note("task")).detach();
+        local.block_on(note("main"));
+        assert_eq!(std::mem::take(&mut *order.lock().unwrap()), ["task", "main"], "round {round}");
+        waker.wake_by_ref();
+    }
+}
+
+#[test]
 #[ignore = "aborts; run by the test below"]
 fn one_reference_too_many() {
     State::with_references(1 << 53).add_ref();
