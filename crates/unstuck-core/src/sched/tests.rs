@@ -1,6 +1,7 @@
 //! The scheduler from outside: tasks, wakes, steals, shutdown. (The sleep protocol has a model of its own.)
 #![cfg(not(any(unstuck_loom, unstuck_shuttle)))]
 
+use std::cell::Cell;
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -377,6 +378,34 @@ fn hooks_that_panic_stop_nothing() {
     assert_eq!(scheduler.block_on(scheduler.handle().spawn(async { 1 })).unwrap(), 1);
     assert!(scheduler.shutdown(None));
     assert_eq!(started.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn the_monitor_takes_what_lies_behind_a_stuck_poll_and_not_what_that_goes_on_spawning() {
+    // No thread yet: the test plays the stuck worker and the monitor.
+    let scheduler =
+        Scheduler::new(&Config { workers: 1, ..Config::default() }, Box::new(ThreadDriver::new()));
+    let shared = &scheduler.shared;
+    let handle = scheduler.handle();
+    let tasks: Vec<_> = (0..10).map(|i| handle.spawn(async move { i })).collect();
+    let local = shared.remotes[0].local.lock().take().unwrap();
+    let next = || shared.injector.steal().unwrap();
+    (0..4).for_each(|_| local.push(next()));
+    assert!(shared.remotes[0].pulse.slot.put(next()).is_none());
+    let asked = Cell::new(0);
+    let moved = shared.take_from(0, &|_| {
+        asked.set(asked.get() + 1);
+        assert!(asked.get() < 100, "the monitor is held here for as long as the poll lasts");
+        local.push(next()); // the poll spawns
+        false
+    });
+    assert_eq!((moved, local.len()), (5, 5), "the queue's four and the slot's");
+    *shared.remotes[0].local.lock() = Some(local);
+    scheduler.start().unwrap();
+    for (i, task) in tasks.into_iter().enumerate() {
+        assert_eq!(scheduler.block_on(task).unwrap(), i);
+    }
+    assert!(scheduler.shutdown(None));
 }
 
 #[test]
