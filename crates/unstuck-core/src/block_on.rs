@@ -103,6 +103,7 @@ impl Signal {
             if let Some(home) = &self.home {
                 home.outside_sleeps();
             }
+            // Acquire: pairs with the Release in `wake_by_ref`.
             while self.state.load(Ordering::Acquire) == ASLEEP && forbidden.is_ok() {
                 forbidden = park(lent.as_mut());
             }

@@ -128,9 +128,8 @@ impl Lookout {
 impl Drop for Lookout {
     /// Delivers what is still to be reported.
     fn drop(&mut self) {
-        self.seen.over.store(true, Ordering::Relaxed); // ordered by the fence in `worker_woke`
-        self.seen.guard.worker_woke(); // if it is about to sleep, it sees that it is over
-        self.seen.guard.end(); // if it lies between two ticks
+        self.seen.over.store(true, Ordering::Relaxed); // ordered by the fence in `end`
+        self.seen.guard.end(); // whether it sleeps, is about to, or lies between two ticks
         if let Some(monitor) = self.monitor.take() {
             let _ = monitor.join();
         }

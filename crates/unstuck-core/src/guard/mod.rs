@@ -167,7 +167,10 @@ impl Guard {
     /// The scheduler is over: ends the monitor's sleep or tick, however long that was to be.
     #[cold]
     pub(crate) fn end(&self) {
-        self.asleep.store(false, Ordering::Relaxed); // only ends the loop around the park that the token ends
+        // Pairs with the fence in `fall_asleep`: either the monitor sees there that all is over, or it has said that it
+        // sleeps before this, and what follows ends that. Without it the monitor's word could come last, and stand.
+        fence(Ordering::SeqCst);
+        self.asleep.store(false, Ordering::Relaxed); // ordered by the fence; the token ends the park
         if let Some(monitor) = self.monitor.get() {
             monitor.unpark();
         }

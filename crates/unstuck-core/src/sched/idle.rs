@@ -159,10 +159,9 @@ impl Idle {
     pub(crate) fn wake_all(&self) -> Vec<usize> {
         let mut sleepers = self.sleepers.lock();
         let woken = std::mem::take(&mut *sleepers);
-        self.counts.fetch_add(
-            ONE_SEARCHING.wrapping_sub(ONE_ASLEEP).wrapping_mul(woken.len() as u64),
-            Ordering::SeqCst,
-        ); // as above
+        let change = ONE_SEARCHING.wrapping_sub(ONE_ASLEEP).wrapping_mul(woken.len() as u64);
+        // SeqCst: in one order with the other changes of the counts, and with the look in `all_asleep`.
+        self.counts.fetch_add(change, Ordering::SeqCst);
         woken
     }
 

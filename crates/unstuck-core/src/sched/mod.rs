@@ -386,6 +386,7 @@ impl Home for Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         // Someone may still be on the way out of `submit`, a few instructions from its end.
+        // Acquire: pairs with the Release there, after which it touches nothing of ours.
         while self.submitting.load(Ordering::Acquire) != 0 {
             thread::yield_now();
         }

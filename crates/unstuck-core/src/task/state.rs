@@ -371,12 +371,15 @@ impl State {
     /// Applies `step` until it sticks; an error leaves the word as it is.
     #[inline]
     fn update<T>(&self, step: impl Fn(usize) -> Result<(usize, T), T>) -> T {
+        // Acquire, here and when the exchange fails: pairs with the Release of the step that wrote what is found, for callers
+        // whose own step is to leave it as it is.
         let mut now = self.0.load(Ordering::Acquire);
         loop {
             let (next, outcome) = match step(now) {
                 Ok(step) => step,
                 Err(outcome) => return outcome,
             };
+            // AcqRel: each step pairs with those before and after it, as is said where it is called.
             match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return outcome,
                 Err(actual) => now = actual,
