@@ -237,6 +237,12 @@ impl Idle {
         Counts(self.counts.load(Ordering::SeqCst)).asleep() >= self.workers // one order with its changes
     }
 
+    /// True if every worker sleeps, and none has got up whose later steps the caller has seen: each gets up under the lock.
+    pub(crate) fn all_asleep_for_sure(&self) -> bool {
+        let _steady = self.sleepers.lock();
+        self.all_asleep()
+    }
+
     /// True if somebody searches.
     pub(crate) fn is_searching(&self) -> bool {
         Counts(self.counts.load(Ordering::Relaxed)).searching() > 0 // a hint

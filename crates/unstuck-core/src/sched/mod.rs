@@ -306,7 +306,8 @@ impl Shared {
         self.guard.end();
     }
 
-    /// True if a task waits in a queue that others may take from. Slots do not count: their workers are awake.
+    /// True if a task waits in a queue that others may take from. Slots do not count: their workers are awake, or were asleep in
+    /// the driver and are about to find out what it has put there.
     fn has_work(&self) -> bool {
         !self.injector.is_empty()
             || !self.suspects.is_empty()
@@ -317,6 +318,15 @@ impl Shared {
     fn is_drained(&self) -> bool {
         // Acquire: pairs with the Release in `close`.
         self.closing.load(Ordering::Acquire) && self.registry.is_empty()
+    }
+
+    /// True if nothing can run before the driver delivers something: for who has found itself the last one to lie down, and has
+    /// the driver's seat. The worker that had it before is still counted asleep, and has perhaps a task in its slot.
+    fn is_quiescent(&self) -> bool {
+        // In this order. A worker that has taken its task out of the slot was counted awake before, under the lock that
+        // `all_asleep_for_sure` takes: who does not see the task any more sees the worker.
+        let nothing_left = !self.has_work() && self.occupied().iter().all(|it| it.pulse.slot.is_empty());
+        nothing_left && self.idle.all_asleep_for_sure() && self.nobody_outside()
     }
 
     /// True if no thread outside is awake with a future of ours.

@@ -63,15 +63,15 @@ impl Parker {
 
     /// Sleeps until unparked, or until the driver delivered something. At once if unparked since the last time.
     ///
-    /// `quiescent`: nothing else is awake. If somebody else lies in the driver, it is told (see
-    /// [`DriverSeat::announce_quiescence`]).
-    pub(super) fn park(&self, driver: &DriverSeat, quiescent: bool) {
+    /// `is_quiescent`: nothing else is awake, nor about to be. If somebody else lies in the driver, it is told (see
+    /// [`DriverSeat::announce_quiescence`]). Asked only with the seat in hand: who had it before may have woken tasks.
+    pub(super) fn park(&self, driver: &DriverSeat, is_quiescent: impl FnOnce() -> bool) {
         if let Some(mut seat) = driver.seat.try_lock() {
             if self.lie_down(IN_DRIVER) {
-                park_in(&mut seat, Park { limit: None, quiescent });
+                park_in(&mut seat, Park { limit: None, quiescent: is_quiescent() });
             }
         } else if self.lie_down(IN_THREAD) {
-            if quiescent {
+            if is_quiescent() {
                 driver.announce_quiescence();
             }
             // Acquire: pairs with the Release in `unpark`.

@@ -29,7 +29,7 @@ impl Beds {
         thread::spawn(move || {
             beds.parkers[me].bind();
             while beds.calls[me].load(Ordering::Relaxed) < times {
-                beds.parkers[me].park(&beds.driver, false);
+                beds.parkers[me].park(&beds.driver, || false);
             }
         })
     }

@@ -116,7 +116,8 @@ impl Worker {
                 // The mark of the guard: it sees that our poll is over, or we see that we have been replaced.
                 if !self.remote().duty.is_lost() {
                     self.count(&self.pulse().parks);
-                    self.remote().parker.park(&self.shared.driver, last && self.shared.nobody_outside());
+                    let is_quiescent = || last && self.shared.is_quiescent();
+                    self.remote().parker.park(&self.shared.driver, is_quiescent);
                     self.turns.forget();
                 }
                 self.shared.idle.wake_up(self.index)
