@@ -2,27 +2,15 @@
 //!
 //! # Who goes first?
 //! Workers and compute threads together are more than there are CPUs. When both have work, tasks should go first: they
-//! ask for microseconds, and somebody waits for them. Compute threads *step back*: the kernel gives them a smaller share, and
-//! takes the CPU from them more readily. The other way is *one budget of permits* (permits.rs): while workers stay busy, fewer
-//! compute threads take jobs at all. It can be switched on; this is why it is off.
+//! ask for microseconds, and somebody waits for them. So compute threads *step back*: they are nicer, and ask for long slices
+//! where workers ask for short ones, so that a worker that wakes takes the CPU from them at once (`precedence.rs` in the core
+//! tells how, and has the figures). It costs a batch of jobs next to nothing, unless tasks compute without end: then
+//! these get half as much again, and the batch waits, as it should.
 //!
-//! Two cores that other programs wanted too, 41 rounds, in each of which everybody has a turn: 64 jobs of 1 ms with a heartbeat
-//! of 1 ms beside them, and the same in a crowd (a task that computes without end, 64 calls that wait).
-//!
-//! | | 64 × 1 ms | heart p99 | in a crowd | polls of the task | heart p99 |
-//! |---|--:|--:|--:|--:|--:|
-//! | stepping back (the default) | 67.9 ms | 2.3 ms | 133 ms | 3,511/s | 1.9 ms |
-//! | and a budget | 68.2 ms | 3.1 ms | 127 ms | 2,905/s | 2.6 ms |
-//! | a budget alone | 66.2 ms | 5.5 ms | 109 ms | 1,786/s | 3.3 ms |
-//! | neither | 66.0 ms | 4.1 ms | 67 ms | 2,266/s | 3.0 ms |
-//! | tokio and rayon | 50.0 ms | 4.3 ms | 65 ms | 2,022/s | 6.9 ms |
-//!
-//! Batches differ by a third from run to run there (31 rounds before: 67.8, 59.6, 66.7, 66.1 and 66.1 ms), tails by less.
-//! On the same machine when it was quiet: stepping back p99 0.58 ms, evenly 1.55, tokio and rayon 2.03, and all batches within
-//! 2 %. So stepping back halves the heart's tail and costs the batch next to nothing, unless tasks compute without end: then
-//! they get half as much again, and the batch waits, as it should. The budget brings nothing beyond that: the kernel shares
-//! CPUs in time, and permits leave one idle whenever a worker that counts as busy sleeps. It is for systems
-//! without priorities, and for workers that compute all the time. `compare -- "cpu, heartbeat"` prints both tables.
+//! The other way is *one budget of permits* (permits.rs): while workers stay busy, fewer compute threads take jobs at all. It
+//! can be switched on. It is off because it brings nothing beyond that: the kernel shares CPUs in time, and permits leave one
+//! idle whenever a worker that counts as busy sleeps. It is for systems without priorities, and for workers that compute
+//! all the time. `compare -- "cpu, heartbeat"` prints both.
 
 use std::cell::Cell;
 use std::io;
