@@ -96,8 +96,9 @@ impl Builder {
     /// from them at once. Where a CPU is free that costs nothing. Other programs on the same CPUs go first, too: switch
     /// it off if computing is what the machine is for. On other systems it does nothing.
     ///
-    /// A thread inherits both from the one that starts it, and cannot take them back without a permission. So threads that a job
-    /// here starts keep them for life: yours, and those of a pool whose first threads are made for what a job here submits.
+    /// A thread inherits the niceness (the slices it does not) from the one that starts it, and cannot take it back without a
+    /// permission. So threads that a job here starts keep it for life: yours, and those of a pool whose first threads are
+    /// made for what a job here submits.
     pub fn low_priority(mut self, low: bool) -> Self {
         self.recipe.low_priority = low;
         self
