@@ -10,8 +10,8 @@
 //!
 //! # Hauls, and naps
 //! A *haul* is what a worker has fetched, from the injector and from others' queues, until it came to 2. Fetching a task costs
-//! half a microsecond, in cache lines that change cores, on this side and on that of whoever makes the tasks. A haul that
-//! kept its worker for less than that a task is *petty*: fetching cost more than running. Then a nap of 50 µs lets more come
+//! half a microsecond and more, in cache lines that change cores, on this side and on that of whoever makes the tasks. A haul
+//! that kept its worker busy for less than that a task is *petty*: fetching cost more than running. Then a nap of 50 µs lets more come
 //! together. Whoever pushes on a worker leaves a napper alone, for it runs its own small tasks faster than anyone could
 //! fetch them; a push from outside wakes it (`idle.rs`, "Naps"). Fewer than sixteen tasks tell nothing: one that comes now
 //! and then is no stream of petty ones.
