@@ -8,7 +8,7 @@ use super::{Dropping, Drops, Hits, House, assert_freed, name};
 use crate::models::model;
 use crate::sync::atomic::Ordering;
 use crate::sync::thread;
-use crate::task::{Home, Runnable, Task, header, numbers};
+use crate::task::{Home, Runnable, Spawn, Task, header, numbers};
 
 #[test]
 fn a_snapshot_meets_a_task_that_leaves() {
@@ -65,9 +65,9 @@ fn the_last_two_tasks_of_a_closed_home_do_not_both_miss_that_it_is_drained() {
         let (house, name) = (House::new(2), name());
         // Numbers of two different shards.
         for id in [1, 1 + numbers::ID_BLOCK] {
-            let place = Location::caller();
+            let how = Spawn { name: Some(name.clone()), place: Location::caller(), is_call: false };
             let home = NonNull::from(&*house as &dyn Home);
-            let header = header::allocate(Hits::needs(0), home, id, Some(name.clone()), place);
+            let header = header::allocate(Hits::needs(0), home, id, how);
             // SAFETY: as in `task::spawn`.
             unsafe {
                 assert!(house.registry.insert(header));
