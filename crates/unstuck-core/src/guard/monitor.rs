@@ -5,7 +5,8 @@
 //! ```text
 //!  the same odd epoch at two ticks ──► suspect: a first look at the thread's clocks
 //!  … for the threshold             ──► stuck: computing, blocked, or only descheduled?
-//!        blocked: rescue now · computing: rescue after half as long again · descheduled: the machine is busy, no blame
+//!        blocked: rescue now · computing: rescue after half as long again
+//!        descheduled: the machine is busy, no blame, no report; rescue after twice the threshold
 //!  … at every further tick         ──► move again what a stuck poll has woken meanwhile
 //!  … for `report_after` × 1, 4, 16 ──► report
 //! ```

@@ -9,12 +9,10 @@
 //! If half of the workers search already, 2 and 3 are left out.
 //!
 //! # Hauls, and naps
-//! A *haul* is what a worker has fetched, from the injector and from others' queues, until it came to 2. Fetching a task costs
-//! half a microsecond and more, in cache lines that change cores, on this side and on that of whoever makes the tasks. A haul
-//! that kept its worker busy for less than that a task is *petty*: fetching cost more than running. Then a nap of 50 µs lets more come
-//! together. Whoever pushes on a worker leaves a napper alone, for it runs its own small tasks faster than anyone could
-//! fetch them; a push from outside wakes it (`idle.rs`, "Naps"). Fewer than sixteen tasks tell nothing: one that comes now
-//! and then is no stream of petty ones.
+//! A *haul* is what a worker has fetched, from the injector and from others' queues, until it came to 2. If it kept its worker
+//! busy for less than fetching costs both sides it was *petty* (`haul.rs`). Then a nap of 50 µs lets more come together. Whoever
+//! pushes on a worker leaves a napper alone, for it runs its own small tasks faster than anyone could fetch them; a push from
+//! outside wakes it (`idle.rs`, "Naps").
 
 use std::time::Duration;
 
