@@ -120,7 +120,7 @@ impl Standing {
 
 impl Look {
     /// A thread that wants a CPU, and has had and waited for one so long.
-    #[cfg(test)]
+    #[cfg(all(test, not(any(unstuck_loom, unstuck_shuttle))))]
     pub(crate) fn runnable(ran: Duration, waited: Duration) -> Self {
         Self { ran, waited, turns: 1, standing: Standing::Runnable }
     }
