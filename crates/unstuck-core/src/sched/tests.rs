@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::idle::Sleep;
 use super::{Config, Scheduler};
 use crate::Handle;
 use crate::driver::ThreadDriver;
@@ -405,6 +406,30 @@ fn the_monitor_takes_what_lies_behind_a_stuck_poll_and_not_what_that_goes_on_spa
     for (i, task) in tasks.into_iter().enumerate() {
         assert_eq!(scheduler.block_on(task).unwrap(), i);
     }
+    assert!(scheduler.shutdown(None));
+}
+
+#[test]
+fn a_paused_clock_waits_for_a_task_in_a_slot_and_for_a_worker_that_has_just_got_up() {
+    let scheduler =
+        Scheduler::new(&Config { workers: 2, ..Config::default() }, Box::new(ThreadDriver::new()));
+    let (shared, task) = (&scheduler.shared, scheduler.handle().spawn(async {}));
+    let local = shared.remotes[0].local.lock().take().unwrap();
+    let woken = shared.injector.steal_into(&local, 1).unwrap();
+    let all_lie = [0, 1].map(|worker| shared.idle.sleep(worker, false, || false));
+    assert_eq!(all_lie, [Sleep::Now { last: false }, Sleep::Now { last: true }]);
+    assert!(shared.is_quiescent());
+    let slot = &shared.remotes[0].pulse.slot;
+    assert!(slot.put(woken).is_none()); // by the driver, in which worker 0 lies
+    assert!(!shared.is_quiescent(), "it is still counted asleep, and has a task");
+    assert!(!shared.idle.wake_up(0));
+    let taken = slot.take().unwrap();
+    assert!(!shared.is_quiescent(), "it is about to run what no queue shows any more");
+    shared.injector.push(taken);
+    assert!(!shared.idle.wake_up(1));
+    *shared.remotes[0].local.lock() = Some(local);
+    scheduler.start().unwrap();
+    scheduler.block_on(task).unwrap();
     assert!(scheduler.shutdown(None));
 }
 

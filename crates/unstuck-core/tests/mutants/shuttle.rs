@@ -85,20 +85,6 @@ const SHUTTLE: &[Mutant] = &[
         model: "sched::schedules::paused::a_paused_clock_jumps_when_everybody_sleeps_and_not_before",
     },
     Mutant {
-        without: "the look at the slots before the clock may jump",
-        file: "sched/mod.rs",
-        text: "!self.has_work() && self.occupied().iter().all(|it| it.pulse.slot.is_empty())",
-        by: "!self.has_work()",
-        model: "sched::schedules::paused::who_was_woken_at_one_deadline_runs_before_the_clock_jumps_to_the_next",
-    },
-    Mutant {
-        without: "the second look whether everybody sleeps before the clock may jump",
-        file: "sched/mod.rs",
-        text: "nothing_left && self.idle.all_asleep_for_sure()",
-        by: "nothing_left",
-        model: "sched::schedules::paused::who_was_woken_at_one_deadline_runs_before_the_clock_jumps_to_the_next",
-    },
-    Mutant {
         without: "the hand-over of what a replaced worker still finds at its seat",
         file: "sched/worker.rs",
         text: "            self.shared.injector.push(task);\n            moved = true;",
