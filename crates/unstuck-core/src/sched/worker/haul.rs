@@ -5,7 +5,8 @@
 //! spawned them runs them faster than two workers do. So a worker adds up how long the tasks that it fetched kept it busy, in
 //! one poll or in many, until there are enough of them to tell; and if they were petty it naps before it fetches again. Time
 //! in which it only looked for more does not count: it would make any stream of petty tasks look worth while, if only they
-//! come slowly.
+//! come slowly. But who has slept begins anew: tasks that come one by one, now and then, are no stream of petty ones, and their
+//! worker is not to nap when the next one lies behind a poll that blocks.
 //!
 //! Sixteen empty closures at once, awaited one by one, took 0.36 µs each on one worker, and 1.2 µs of either of two that took
 //! them from each other: closures must compute half a microsecond before the second worker is a gain. So what was *stolen*

@@ -20,7 +20,7 @@ use super::super::ages::{Ages, FIRST_LOOK};
 use super::super::idle::Sleep;
 use super::super::queue::Injector;
 use super::Worker;
-use super::haul::{FROM_OUTSIDE, STOLEN};
+use super::haul::{FROM_OUTSIDE, Haul, STOLEN};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Instant, hint, patience};
 use crate::task::Runnable;
@@ -117,6 +117,7 @@ impl Worker {
                     let is_quiescent = || last && self.shared.is_quiescent();
                     self.remote().parker.park(&self.shared.driver, is_quiescent);
                     self.turns.forget();
+                    self.haul.set(Haul::default()); // what comes after a sleep is no stream
                 }
                 self.shared.idle.wake_up(self.index)
             }
