@@ -10,18 +10,19 @@
 //!   with something left of its share takes the CPU at once from a thread that asked for more than itself (EEVDF, Stoica and
 //!   Abdel-Wahab 1995; in Linux since 6.12, P. Zijlstra 2024).
 //!
-//! So workers and the monitor ask for short slices, and threads that compute for long ones, and are nicer. How late a
-//! heartbeat of 1 ms is beside 64 jobs of 1 ms on two cores, sixty times over; medians of six runs:
+//! So threads that compute ask for long slices, and are nicer. How late a heartbeat of 1 ms is beside 64 jobs of 1 ms on two
+//! cores, sixty times over; medians of six runs:
 //!
 //! | | 99 of 100 beats | 199 of 200 |
 //! |---|--:|--:|
 //! | niceness alone | 3.3 ms | 3.7 ms |
-//! | and long slices for who computes (3, 4, 6 or 10 ms: the same) | 0.13 ms | 0.4 ms |
-//! | and short ones for workers (0.1 or 0.5 ms: the same) | 0.12 ms | 0.2 ms |
+//! | and long slices (3, 4, 6 or 10 ms: the same) | 0.13 ms | 0.4 ms |
+//!
+//! Dropped: short slices (0.5 ms) for workers and the guard. They took a little more off the tail, and now and then let a task
+//! behind a blocked poll wait for the guard (5.8 ms) that an idle worker takes within 0.1 ms otherwise.
 //!
 //! With niceness alone four of ten batches began with a beat that came 1 to 4 ms late: the worker that submits the jobs has just
-//! had its share. Tasks that compute on a worker lose nothing: a thread that is alone on its CPU takes no turns, and among
-//! equals they end with the kernel's tick anyway.
+//! had its share.
 //!
 //! The same rule makes it dear to *give* a turn away: `sched_yield`, which parking_lot's locks call when they are contended, puts
 //! a thread behind all others. So nobody wakes a thread while it holds a lock that this one is going to want.
@@ -31,16 +32,8 @@
 
 use std::time::Duration;
 
-/// Shorter than anybody's who did not ask: an ordinary slice is 0.7 ms on one CPU, and 2.8 ms on eight or more.
-const SHORT: Duration = Duration::from_micros(500);
-
-/// Longer than anybody's who did not ask.
+/// Longer than anybody's who did not ask: an ordinary slice is 0.7 ms on one CPU, and 2.8 ms on eight or more.
 pub const LONG: Duration = Duration::from_millis(4);
-
-/// The calling thread serves others: it goes first. Threads that it starts do not.
-pub(crate) fn go_first() {
-    ask_for(SHORT);
-}
 
 /// The calling thread computes: others go first. It gets nicer by so much, on the kernel's scale of 0 to 19, for good, and so are
 /// the threads that it starts.

@@ -2,10 +2,10 @@
 //!
 //! # Who goes first?
 //! Workers and compute threads together are more than there are CPUs. When both have work, tasks should go first: they
-//! ask for microseconds, and somebody waits for them. So compute threads *step back*: they are nicer, and ask for long slices
-//! where workers ask for short ones, so that a worker that wakes takes the CPU from them at once (`precedence.rs` in the core
-//! tells how, and has the figures). It costs a batch of jobs next to nothing, unless tasks compute without end: then
-//! these get half as much again, and the batch waits, as it should.
+//! ask for microseconds, and somebody waits for them. So compute threads *step back*: they are nicer, and ask for long slices,
+//! so that a worker that wakes takes the CPU from them at once (`precedence.rs` in the core tells how, and has the
+//! figures). It costs a batch of jobs next to nothing, unless tasks compute without end: then these get half as much again,
+//! and the batch waits, as it should.
 //!
 //! The other way is *one budget of permits* (permits.rs): while workers stay busy, fewer compute threads take jobs at all. It
 //! can be switched on. It is off because it brings nothing beyond that: the kernel shares CPUs in time, and permits leave one

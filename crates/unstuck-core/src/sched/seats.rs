@@ -12,7 +12,6 @@ use crate::guard::{
 };
 use crate::handle::Handle;
 use crate::job::contain;
-use crate::precedence;
 use crate::sync::atomic::Ordering;
 use crate::sync::thread;
 use crate::task::TaskId;
@@ -49,11 +48,7 @@ pub(super) fn start_monitor(shared: &Arc<Shared>) -> io::Result<Option<thread::J
     }
     let monitor = Monitor::new(shared.clone(), config.guard.clone(), &config.name);
     let builder = thread::Builder::new().name(format!("{}-guard", config.name));
-    start_counted(shared, builder, move || {
-        precedence::go_first();
-        monitor.run();
-    })
-    .map(Some)
+    start_counted(shared, builder, move || monitor.run()).map(Some)
 }
 
 /// Starts a thread that the scheduler's end waits for.
@@ -85,7 +80,6 @@ fn sit(shared: &Arc<Shared>, seat: usize) {
     let remote = &shared.remotes[seat];
     let Some(local) = remote.local.lock().take() else { return };
     remote.parker.bind();
-    precedence::go_first();
     let asked = Asked::from_now_on(shared.is_guarded() && shared.config.guard.backtrace);
     *remote.address.lock() = asked.address();
     *remote.probe.lock() = ThreadProbe::of_this_thread();

@@ -21,7 +21,7 @@ fn may_choose() -> bool {
 }
 
 #[test]
-fn workers_ask_for_short_turns_and_threads_that_compute_for_long_ones() {
+fn threads_that_compute_ask_for_long_turns_and_nobody_else_does() {
     let (Some(usual), true) = (slice(), may_choose()) else { return };
     let runtime = Runtime::builder().worker_threads(1).build().unwrap();
     let (worker, computing, waiting, own) = runtime.block_on(async {
@@ -32,11 +32,11 @@ fn workers_ask_for_short_turns_and_threads_that_compute_for_long_ones() {
         });
         worker.await.unwrap()
     });
-    assert_eq!(worker, Some(Duration::from_micros(500)));
+    assert_eq!(worker, Some(usual));
     assert_eq!(computing, Some(Duration::from_millis(4)));
     assert_eq!(waiting, Some(usual), "a thread for calls that wait");
     assert_eq!(own, Some(usual), "a thread that a task starts");
-    assert!(worker.unwrap() < usual && usual < computing.unwrap(), "{usual:?} is the kernel's own choice");
+    assert!(usual < computing.unwrap(), "{usual:?} is the kernel's own choice");
 }
 
 #[test]
