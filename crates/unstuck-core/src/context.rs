@@ -39,6 +39,8 @@ struct Context {
     local: Cell<Option<NonNull<LocalLoop>>>,
     /// The task being polled.
     task: Cell<Option<NonNull<Header>>>,
+    /// The task that was polled before, and has not been parked yet (sched/worker/linger.rs).
+    lingering: Cell<Option<NonNull<Header>>>,
     /// The main future being polled, if it is not a task.
     main: Cell<Option<NonNull<Main>>>,
     /// The waker that its poll was given.
@@ -61,6 +63,7 @@ thread_local! {
             lent: Cell::new(None),
             local: Cell::new(None),
             task: Cell::new(None),
+            lingering: Cell::new(None),
             main: Cell::new(None),
             main_waker: Cell::new(None),
             notes: Cell::new(0),
@@ -218,6 +221,12 @@ impl Running {
         noted(WOKEN)
     }
 
+    /// True if nothing has happened during the poll that its end must know.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        CONTEXT.with(|context| context.notes.get() == 0)
+    }
+
     /// True if the task has asked for its own cancellation during the poll.
     #[inline]
     pub(crate) fn has_cancelled_itself(&self) -> bool {
@@ -257,6 +266,19 @@ pub(crate) fn wake_running(task: NonNull<Header>) -> bool {
         }
         running
     })
+}
+
+/// Which task lingers on this worker. Only to be compared: a thief may have parked it meanwhile, and it may have ended.
+#[inline]
+pub(crate) fn set_lingering(task: Option<NonNull<Header>>) {
+    CONTEXT.with(|context| context.lingering.set(task));
+}
+
+/// If `task` lingers on this thread, schedules it again.
+#[inline]
+pub(crate) fn wake_lingering(task: NonNull<Header>) -> bool {
+    CONTEXT.with(|context| context.lingering.get()) == Some(task)
+        && with_worker(|worker| worker.is_some_and(Worker::wake_lingering))
 }
 
 /// True if `task` is the one being polled on this thread.
@@ -392,6 +414,7 @@ pub fn outside<R>(f: impl FnOnce() -> R) -> R {
 /// Only who asks whether this *thread* will come back soon (a shutdown that would wait for it) still sees the worker.
 pub fn as_pool_thread<R>(f: impl FnOnce() -> R) -> R {
     debts::settle();
+    with_worker(|worker| worker.into_iter().for_each(Worker::park_lingering)); // `f` may take long
     let worker = CONTEXT.with(|context| context.worker.get());
     let _lent = Restore::set(|context| &context.lent, worker);
     let _worker = Restore::set(|context| &context.worker, None);

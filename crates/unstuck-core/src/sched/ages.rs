@@ -31,7 +31,7 @@ impl Ages {
     pub(super) fn aged(&self, thief: &Worker) -> Option<Runnable> {
         thief.seats().iter().zip(&self.polls).find_map(|(remote, &polls)| {
             let stands_still = remote.pulse.beat.polls() == polls;
-            if stands_still { remote.pulse.slot.steal() } else { None }
+            if stands_still { remote.pulse.steal() } else { None }
         })
     }
 }

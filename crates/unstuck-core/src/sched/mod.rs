@@ -95,6 +95,8 @@ struct Remote {
 /// How a worker is getting on.
 struct Pulse {
     slot: Slot,
+    /// Who has returned pending, and is likely to be woken by the next poll (worker/linger.rs).
+    lingering: Slot,
     /// Moves with every poll, so that others see whether the worker is getting on.
     beat: Beat,
     steals: AtomicU64,
@@ -238,6 +240,14 @@ impl fmt::Debug for Scheduler {
     }
 }
 
+impl Pulse {
+    /// For thieves, when the worker does not come back: takes what lies in its slot. Who lingers is parked, or taken as well if
+    /// it was woken meanwhile.
+    fn steal(&self) -> Option<Runnable> {
+        self.slot.steal().or_else(|| self.lingering.steal().and_then(Runnable::park))
+    }
+}
+
 impl Remote {
     fn new(working: bool) -> Self {
         let local = Local::new();
@@ -250,6 +260,7 @@ impl Remote {
             address: Mutex::new(Address::nobody()),
             pulse: CachePadded::new(Pulse {
                 slot: Slot::new(),
+                lingering: Slot::new(),
                 beat: Beat::new(),
                 steals: AtomicU64::new(0),
                 parks: AtomicU64::new(0),

@@ -5,6 +5,7 @@
 //! many to try.
 
 mod driver;
+mod linger;
 mod paused;
 mod stuck;
 

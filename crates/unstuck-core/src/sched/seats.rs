@@ -152,7 +152,7 @@ impl Watched for Arc<Shared> {
         // As many as lie here now. A stuck poll may go on spawning, faster than they can be moved, and the monitor has other
         // seats to look at; what comes later is found at the next tick.
         let queued = (0..remote.stealer.len()).map_while(|_| remote.stealer.steal());
-        for task in queued.chain(std::iter::once_with(|| remote.pulse.slot.steal()).flatten()) {
+        for task in queued.chain(std::iter::from_fn(|| remote.pulse.steal())) {
             let queue = if is_suspect(task.whose().1) { &self.suspects } else { &self.injector };
             queue.push(task);
             moved += 1;

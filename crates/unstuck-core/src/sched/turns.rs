@@ -40,6 +40,12 @@ impl Turns {
         Self { polls: Cell::new(0), every: Cell::new(MOST), last: Cell::new(None), waited: Cell::new(LATE) }
     }
 
+    /// So many polls there are from one turn to the next.
+    #[inline]
+    pub(super) fn polls_in_a_row(&self) -> u32 {
+        self.every.get()
+    }
+
     /// Counts a poll. True if it is time for a turn before it.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
@@ -51,8 +57,9 @@ impl Turns {
 
     /// A turn begins. True if the driver is to be looked at, too.
     pub(super) fn begin(&self) -> bool {
-        if let Some(last) = self.last.replace(Some(Instant::now())) {
-            let took = last.elapsed();
+        let now = Instant::now();
+        if let Some(last) = self.last.replace(Some(now)) {
+            let took = now.duration_since(last);
             self.every.set(fitting(self.every.get(), took));
             self.waited.set(self.waited.get() + took);
         }

@@ -7,6 +7,7 @@
 //! ```
 
 mod haul;
+mod linger;
 mod search;
 
 use std::cell::Cell;
@@ -20,17 +21,13 @@ use super::turns::Turns;
 use super::{Pulse, Remote, Shared};
 use crate::context;
 use crate::sync::Instant;
-use crate::task::Runnable;
+use crate::task::{Ran, Runnable};
 
 /// So many tasks from outside a fairness turn takes at least, however long the own queue is.
 const OUTSIDERS: usize = 16;
 
 /// Every so many fairness turns a suspect (guard/monitor.rs) goes first, so that it is not starved by other work.
 const SUSPECTS: u32 = 8;
-
-/// The slot may be served this often in a row before the queue has a turn: two tasks that wake each other for ever
-/// would otherwise starve the others. Small enough for fairness, large enough not to show in ping-pong.
-const SLOT_STREAK: u32 = 16;
 
 /// One worker thread's own state.
 pub(crate) struct Worker {
@@ -42,7 +39,10 @@ pub(crate) struct Worker {
     /// When it looks outside next.
     turns: Turns,
     turn: Cell<u32>,
+    /// So many tasks in a row came out of the slot.
     streak: Cell<u32>,
+    /// A guard sees to it that nobody lingers behind a poll that does not come back.
+    lets_linger: bool,
     random: Cell<u32>,
     /// The queue was long, and its room has not been given back.
     was_long: Cell<bool>,
@@ -58,6 +58,7 @@ impl Worker {
     pub(super) fn new(shared: Arc<Shared>, index: usize, local: Local) -> Self {
         Self {
             remote: shared.remotes[index].clone(),
+            lets_linger: shared.config.guard.policy.rescues(),
             shared,
             index,
             local,
@@ -83,6 +84,7 @@ impl Worker {
                         break;
                     }
                 }
+                self.park_lingering(); // a thief may have come for the next one
                 if self.remote().duty.is_lost() {
                     if !self.retire() {
                         return;
@@ -219,22 +221,30 @@ impl Worker {
         let beat = &self.pulse().beat;
         let (id, place) = task.whose();
         beat.begin(id, place);
-        let again = task.run();
+        let ran = task.run_once();
         beat.end();
+        self.park_lingering(); // who was polled before this task
         let unseen = self.unseen.get();
         if unseen > 0 {
             self.unseen.set(0);
             self.note_length(unseen);
             self.shared.wake_one_for_worker();
         }
-        if let Some(task) = again {
-            // Alone in the queue it is served here at once; behind others it may be worth another worker's while. We are
-            // awake and see to both, so a glance at the counts will do where a push from outside needs a fence.
-            let crowded = !self.local.is_empty();
-            self.local.push(task);
-            if crowded && self.shared.idle.seems_lazy() {
-                self.shared.wake_one();
-            }
+        match ran {
+            Ran::Over => {}
+            Ran::Again(task) => self.queue_again(task),
+            Ran::Quiet(task) => self.put_aside(task),
+        }
+    }
+
+    /// Somebody was woken while it was looked after here: it goes to the back of the queue.
+    fn queue_again(&self, task: Runnable) {
+        // Alone in the queue it is served here at once; behind others it may be worth another worker's while. We are
+        // awake and see to both, so a glance at the counts will do where a push from outside needs a fence.
+        let crowded = !self.local.is_empty();
+        self.local.push(task);
+        if crowded && self.shared.idle.seems_lazy() {
+            self.shared.wake_one();
         }
     }
 
@@ -254,8 +264,9 @@ impl Worker {
                 return Some(task);
             }
         }
+        // Two tasks that wake each other for ever would starve the queue: it has a turn as often as who is outside.
         let slot = &self.pulse().slot;
-        if self.streak.get() < SLOT_STREAK {
+        if self.streak.get() < self.turns.polls_in_a_row() {
             if let Some(task) = slot.take() {
                 self.streak.set(self.streak.get() + 1);
                 return Some(task);

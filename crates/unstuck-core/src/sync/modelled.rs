@@ -46,6 +46,12 @@ impl Instant {
     /// The time since then.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
+        Self::now().duration_since(*self)
+    }
+
+    /// The time from `_earlier` to this moment.
+    #[must_use]
+    pub fn duration_since(&self, _earlier: Self) -> Duration {
         #[cfg(unstuck_shuttle)]
         if shuttle::rand::Rng::gen_bool(&mut shuttle::rand::thread_rng(), 0.5) {
             return Duration::from_secs(1);

@@ -38,11 +38,21 @@ pub(crate) struct Header {
     pub(super) extra: Extras,
 }
 
+/// What has become of a runnable.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    Over,
+    /// It goes back to the queue.
+    Again,
+    /// The poll returned pending, and nobody had anything to say meanwhile: the task is to be paused, now or later.
+    Quiet,
+}
+
 /// What to do with a task whose future type is forgotten.
 pub(super) struct Vtable {
-    /// Polls the future or delivers a cancellation. Consumes the runnable's reference unless it returns true, which
-    /// means that the runnable goes back to the queue.
-    pub(super) run: unsafe fn(NonNull<Header>) -> bool,
+    /// Polls the future or delivers a cancellation. Consumes the runnable's reference if it says `Over`.
+    pub(super) run: unsafe fn(NonNull<Header>) -> After,
     /// Drops the future unpolled: the runtime has shut down. Consumes the runnable's and the registry's references.
     pub(super) refuse: unsafe fn(NonNull<Header>),
     /// Moves the outcome into `*mut Poll<Result<T, JoinError>>`.
@@ -209,8 +219,8 @@ pub(super) unsafe fn drop_refs(header: NonNull<Header>, count: usize) {
 }
 
 /// # Safety
-/// The caller holds the task's runnable and gives it away, except when the answer is true.
-unsafe fn run<F: Future>(ptr: NonNull<Header>) -> bool {
+/// The caller holds the task's runnable, and gives it away if the answer is `Over`.
+unsafe fn run<F: Future>(ptr: NonNull<Header>) -> After {
     // SAFETY: the pointer was made from a `Cell<F>` by `allocate::<F>`, and the runnable's reference keeps it alive.
     let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
     let state = &cell.header.state;
@@ -229,14 +239,17 @@ unsafe fn run<F: Future>(ptr: NonNull<Header>) -> bool {
                 {
                     cell.drop_future()
                 }
+                Ok(Poll::Pending) if start == Start::Poll && running.is_quiet() && state.is_quiet() => {
+                    return After::Quiet;
+                }
                 Ok(Poll::Pending) => match state.pause(running.has_woken_itself(), running.left()) {
-                    Pause::Parked => return false,
-                    Pause::Again => return true,
+                    Pause::Parked => return After::Over,
+                    Pause::Again => return After::Again,
                     Pause::Cancel if frames::exposes(&cell.header) => continue,
                     Pause::Cancel if frames::lands(&cell.header, true) => {
                         debts::settle(); // delivering runs foreign code
                         state.leave(running.left());
-                        return true;
+                        return After::Again;
                     }
                     Pause::Cancel => cell.drop_future(),
                 },
@@ -257,7 +270,7 @@ unsafe fn run<F: Future>(ptr: NonNull<Header>) -> bool {
         cell.finish(&outcome, &waker);
         publish::<F>(ptr, outcome, Some(running));
     }
-    false
+    After::Over
 }
 
 /// # Safety

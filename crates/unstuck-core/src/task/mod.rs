@@ -40,7 +40,7 @@ use crate::vars;
 pub(crate) use header::Header;
 pub(crate) use home::Home;
 pub(crate) use registry::Registry;
-pub(crate) use runnable::Runnable;
+pub(crate) use runnable::{Ran, Runnable};
 pub(crate) use state::Left;
 pub(crate) use waker::{borrowed as borrowed_waker, is_waker_of};
 

@@ -7,11 +7,11 @@ use crate::inspect::{self, Await, Notes, On};
 
 /// Runs a task and takes notes. The reference keeps the task alive when the run was its last.
 #[cold]
-pub(super) fn run(task: &TaskRef, run: impl FnOnce() -> bool) -> bool {
+pub(super) fn run<R>(task: &TaskRef, run: impl FnOnce() -> R) -> R {
     task.notes(Notes::begin);
-    let again = run();
+    let left = run();
     task.notes(Notes::end);
-    again
+    left
 }
 
 impl TaskRef {

@@ -6,7 +6,8 @@ use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::ptr::NonNull;
 
-use super::header::Header;
+use super::header::{After, Header};
+use super::state::{Left, Pause};
 use super::{TaskRef, noted};
 use crate::inspect;
 
@@ -19,6 +20,17 @@ pub(crate) struct Runnable(NonNull<Header>);
 // to its own thread alone (rule 5).
 unsafe impl Send for Runnable {}
 
+/// What a run has left.
+#[must_use]
+pub(crate) enum Ran {
+    /// The runnable is used up: the task has ended, or was parked.
+    Over,
+    /// The task was woken meanwhile.
+    Again(Runnable),
+    /// It has returned pending, and is to be [parked](Runnable::park).
+    Quiet(Runnable),
+}
+
 impl Runnable {
     /// # Safety
     /// The caller has just moved the state to SCHEDULED and owns a reference, which the runnable takes over.
@@ -26,20 +38,45 @@ impl Runnable {
         Self(header)
     }
 
-    /// Polls the task once, or delivers a cancellation. Gives itself back when the task woke itself meanwhile: it
+    /// Polls the task once, or delivers a cancellation. Gives itself back when the task was woken meanwhile: it
     /// then belongs at the back of the queue.
     #[inline]
     pub(crate) fn run(self) -> Option<Runnable> {
+        match self.run_once() {
+            Ran::Over => None,
+            Ran::Again(task) => Some(task),
+            Ran::Quiet(task) => task.park(),
+        }
+    }
+
+    /// The task has returned pending: ends the duty to run it. Gives itself back if there is news.
+    #[inline]
+    pub(crate) fn park(self) -> Option<Runnable> {
+        let header = self.into_raw();
+        // SAFETY: as in `run_once`. Parked, the task is not touched any more.
+        match unsafe { header.as_ref() }.state.pause(false, Left::default()) {
+            Pause::Parked => None,
+            Pause::Again | Pause::Cancel => Some(Runnable(header)), // `State::start` finds what it is
+        }
+    }
+
+    /// As [`run`](Self::run), but does not park a task that has returned pending and was left alone.
+    #[inline]
+    pub(crate) fn run_once(self) -> Ran {
         let header = self.into_raw();
         // SAFETY: a runnable exists only while SCHEDULED is set and owns a reference (rule 2).
         let run = || unsafe { (header.as_ref().vtable.run)(header) };
-        let again = if inspect::is_on() {
+        let left = if inspect::is_on() {
             // SAFETY: as above.
             noted::run(&unsafe { TaskRef::to_running(header) }, run)
         } else {
             run()
         };
-        again.then(|| Runnable(header))
+        match left {
+            After::Over => Ran::Over,
+            After::Again => Ran::Again(Runnable(header)),
+            After::Quiet => Ran::Quiet(Runnable(header)),
+        }
     }
 
     /// The home has closed: drops the future unpolled, and its handle is told so.
@@ -49,7 +86,7 @@ impl Runnable {
         unsafe { (header.as_ref().vtable.refuse)(header) }
     }
 
-    pub(super) fn header(&self) -> NonNull<Header> {
+    pub(crate) fn header(&self) -> NonNull<Header> {
         self.0
     }
 
@@ -79,7 +116,8 @@ impl Drop for Runnable {
         unsafe {
             self.0.as_ref().doom();
             let _ = self.0.as_ref().state.cancel();
-            (self.0.as_ref().vtable.run)(self.0);
+            let after = (self.0.as_ref().vtable.run)(self.0);
+            debug_assert!(after == After::Over, "a task without a future has ended");
         }
     }
 }

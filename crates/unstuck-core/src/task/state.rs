@@ -182,6 +182,13 @@ impl State {
         }
     }
 
+    /// The poll returned pending. True if nobody has left anything yet, nor has the poll before.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        // Relaxed: a glance. What it overlooks `pause` finds.
+        self.0.load(Ordering::Relaxed) & (AGAIN | CANCEL | HIDDEN | HELD) == 0
+    }
+
     /// The poll returned pending. `woken`: the task woke itself during the poll, on this thread, and so has not
     /// written to the word.
     #[inline]

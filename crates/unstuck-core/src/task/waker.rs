@@ -61,6 +61,9 @@ unsafe fn wake(data: *const ()) {
     // SAFETY: the waker's reference keeps the header alive; it goes to the runnable, or is dropped here.
     unsafe {
         let header = header(data);
+        if context::wake_lingering(header) {
+            return drop_refs(header, 1);
+        }
         match header.as_ref().state.wake(true) {
             Wake::Submit => submit(header),
             Wake::Nothing => drop_refs(header, 1),
@@ -74,6 +77,9 @@ unsafe fn wake_by_ref(data: *const ()) {
         let header = header(data);
         if context::wake_running(header) {
             return; // its own poll: no other thread needs to know before the poll ends
+        }
+        if context::wake_lingering(header) {
+            return;
         }
         match header.as_ref().state.wake(false) {
             Wake::Submit => submit(header),

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use unstuck::{Runtime, StallPolicy, StallReport, sleep, spawn, timeout, yield_now};
+use unstuck::sync::Event;
+use unstuck::{Deferred, Runtime, StallPolicy, StallReport, sleep, spawn, timeout, yield_now};
 use unstuck_core::guard::{Action, Class, Reason};
 
 use crate::support::{Gate, PATIENCE, alone, in_child, own_number, sleep_soundly, text, until};
@@ -66,6 +67,45 @@ fn timers_go_off_while_the_worker_that_watched_them_is_stuck() {
             ticking.await.unwrap();
         });
         runtime.block_on(stuck).unwrap();
+    }
+}
+
+#[test]
+fn who_has_talked_to_a_task_that_blocks_now_hears_what_others_say() {
+    for workers in [1, 2] {
+        let runtime = Runtime::builder().worker_threads(workers).build().unwrap();
+        let (ball, back) = (Arc::new(Event::new()), Arc::new(Event::new()));
+        let (news, gate) = (Deferred::new(), Gate::new());
+        let first = {
+            let (ball, back, news, gate) = (ball.clone(), back.clone(), news.clone(), gate.clone());
+            runtime.spawn(async move {
+                for _ in 0..10 {
+                    ball.set();
+                    back.wait().await;
+                    back.clear();
+                }
+                ball.set();
+                assert_eq!(news.await.unwrap(), "from outside");
+                gate.open();
+            })
+        };
+        let (begin, begun) = mpsc::channel();
+        let second = runtime.spawn(async move {
+            for _ in 0..10 {
+                ball.wait().await;
+                ball.clear();
+                back.set();
+            }
+            ball.wait().await;
+            begin.send(()).unwrap();
+            gate.pass(); // the first task opens it, and has just been polled on this worker
+        });
+        begun.recv_timeout(PATIENCE).unwrap();
+        news.set_result("from outside").unwrap();
+        runtime.block_on(async {
+            first.await.unwrap();
+            second.await.unwrap();
+        });
     }
 }
 

@@ -46,7 +46,7 @@ fn rescue_at_random(shared: &Arc<Shared>, is_over: impl Fn() -> bool) {
 }
 
 /// Runs `f` while a monitor looks on.
-fn with_a_monitor(scheduler: &Scheduler, f: impl FnOnce()) {
+pub(super) fn with_a_monitor(scheduler: &Scheduler, f: impl FnOnce()) {
     let over = Arc::new(AtomicUsize::new(0));
     let monitor = {
         let (shared, over) = (scheduler.shared.clone(), over.clone());
