@@ -5,6 +5,8 @@
 //! * [`Injector`]: tasks from outside, first in first out, shared by all.
 //! * [`Waste`]: the memory of queues that were long, until it is free again.
 
+mod injector;
+
 use std::sync::Arc;
 
 #[cfg(not(any(unstuck_loom, unstuck_shuttle)))]
@@ -14,6 +16,7 @@ use crossbeam_epoch::pin;
 #[cfg(any(unstuck_loom, unstuck_shuttle))]
 use deque::pin;
 
+pub(super) use self::injector::Injector;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::hint;
 use crate::task::Runnable;
@@ -30,9 +33,6 @@ pub(super) struct Local(deque::Worker<Entry>);
 
 /// The other end of a worker's queue.
 pub(super) struct Stealer(deque::Stealer<Entry>);
-
-/// The queue for tasks from outside.
-pub(super) struct Injector(deque::Injector<Entry>);
 
 impl Local {
     /// A queue that was longer than this should [give back](Self::give_back_room) its room: that is worth a microsecond then.
@@ -95,45 +95,6 @@ impl Stealer {
     /// Takes the first.
     pub(super) fn steal(&self) -> Option<Runnable> {
         until_decided(|| self.0.steal())
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl Injector {
-    /// As many as a block of the queue has.
-    pub(super) const BATCH: usize = 63;
-
-    pub(super) fn new() -> Self {
-        Self(deque::Injector::new())
-    }
-
-    #[inline]
-    pub(super) fn push(&self, task: Runnable) {
-        self.0.push(Some(task));
-    }
-
-    /// Takes the first.
-    pub(super) fn steal(&self) -> Option<Runnable> {
-        if self.0.is_empty() {
-            return None; // two loads, before the exchange that an attempt would cost
-        }
-        until_decided(|| self.0.steal())
-    }
-
-    /// Moves a batch to `to`, of `limit` tasks at most, and gives the first of it. Who takes all that a block of the queue
-    /// has left ([`BATCH`](Self::BATCH) is enough for that) gives the block back in one step, and not slot by slot.
-    pub(super) fn steal_into(&self, to: &Local, limit: usize) -> Option<Runnable> {
-        if self.0.is_empty() {
-            return None; // as above
-        }
-        until_decided(|| self.0.steal_batch_with_limit_and_pop(&to.0, limit))
     }
 
     pub(super) fn is_empty(&self) -> bool {

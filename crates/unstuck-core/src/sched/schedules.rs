@@ -129,6 +129,29 @@ fn a_thief_of_petty_tasks_naps_and_hears_that_all_is_over() {
 }
 
 #[test]
+fn tasks_that_trickle_in_from_outside_all_run() {
+    explore(|| {
+        let scheduler = scheduler(2);
+        let runs = Arc::new(AtomicUsize::new(0));
+        let outside = [(); 2].map(|()| {
+            let (handle, runs) = (scheduler.handle(), runs.clone());
+            thread::spawn(move || {
+                let run = |runs: Arc<AtomicUsize>| async move { runs.fetch_add(1, Ordering::Relaxed) };
+                let tasks: Vec<_> = (0..5).map(|_| handle.spawn(run(runs.clone()))).collect();
+                handle.block_on(async {
+                    for task in tasks {
+                        task.await.unwrap();
+                    }
+                });
+            })
+        });
+        outside.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(runs.load(Ordering::Relaxed), 10);
+        assert!(scheduler.shutdown(None));
+    });
+}
+
+#[test]
 fn tasks_that_wake_each_other_take_every_turn() {
     explore(|| {
         let scheduler = scheduler(2);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 
-use self::haul::Haul;
+use self::haul::{Batch, Haul};
 use super::queue::{Injector, Local};
 use super::turns::Turns;
 use super::{Pulse, Remote, Shared};
@@ -52,6 +52,8 @@ pub(crate) struct Worker {
     in_vain: Cell<u32>,
     /// What it has fetched from elsewhere, until that has been judged.
     haul: Cell<Haul>,
+    /// The last of it that came from outside.
+    batch: Cell<Option<Batch>>,
 }
 
 impl Worker {
@@ -70,6 +72,7 @@ impl Worker {
             unseen: Cell::new(0),
             in_vain: Cell::new(0),
             haul: Cell::new(Haul::default()),
+            batch: Cell::new(None),
         }
     }
 

@@ -60,6 +60,9 @@ fn shards(_: usize) -> usize {
 /// A list of so many blocks keeps its room when they are gone: they are those of 4,000 tasks.
 const LIST: usize = 64;
 
+/// A shard keeps so many blocks that are free: what a burst of a thousand tasks needs.
+const SPARES: usize = 16;
+
 /// In a block's word: somebody is making references to its tasks.
 const LOOK: u64 = 1 << 63;
 
@@ -78,9 +81,10 @@ struct Shard {
     used: usize,
     /// All blocks with unfinished tasks, and the one that is being filled.
     blocks: Vec<NonNull<Block>>,
-    /// A block that was freed last. With tasks that are spawned on one core and end on another, memory that comes back from
+    /// Blocks that were freed last. With tasks that are spawned on one core and end on another, memory that comes back from
     /// there through the allocator costs more than the task (its arena's lock and lists change cores too).
-    spare: Option<Box<Block>>,
+    #[expect(clippy::vec_box, reason = "they go in and out as they are")]
+    spares: Vec<Box<Block>>,
     closed: bool,
 }
 
@@ -204,7 +208,12 @@ impl Registry {
         // SAFETY: no bit is set: every slot was filled and emptied, or given up by `close`; it is off the list, so no
         // snapshot sees it; made by `new_block` from a box.
         let block = unsafe { Box::from_raw(block.cast_mut()) };
-        let unneeded = shard.spare.replace(block);
+        let unneeded = if shard.spares.len() < SPARES {
+            shard.spares.push(block);
+            None
+        } else {
+            Some(block)
+        };
         drop(shard);
         drop(unneeded);
         // Two last tasks may leave two shards at once. Each looks at all shards after it has left its own, so the one
@@ -306,7 +315,7 @@ impl Registry {
 impl Shard {
     #[cold]
     fn new_block(&mut self) -> NonNull<Block> {
-        let block = self.spare.take().unwrap_or_default();
+        let block = self.spares.pop().unwrap_or_default();
         // Relaxed: others learn of the block by way of the tasks in it, or under the lock.
         block.word.store(bits(SLOTS), Ordering::Relaxed);
         block.at.set(self.blocks.len());

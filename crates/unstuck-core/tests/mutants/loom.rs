@@ -328,4 +328,11 @@ const LOOM: &[Mutant] = &[
         by: "let waker = None::<Waker>;\n        // Under",
         model: "task::frames::models::a_main_future_that_sleeps_or_is_being_polled_hears_a_request",
     },
+    Mutant {
+        without: "the count of what was pushed from outside",
+        file: "sched/queue/injector.rs",
+        text: "        self.back.count(1);\n",
+        by: "",
+        model: "sched::queue::injector::models::each_task_is_taken_once_and_whoever_knows_of_one_sees_it",
+    },
 ];

@@ -11,8 +11,6 @@ pub(super) struct Worker<T>(Queue<T>);
 
 pub(super) struct Stealer<T>(Queue<T>);
 
-pub(super) struct Injector<T>(Queue<T>);
-
 pub(super) enum Steal<T> {
     Empty,
     Success(T),
@@ -46,36 +44,6 @@ impl<T> Worker<T> {
 }
 
 impl<T> Stealer<T> {
-    pub(super) fn steal(&self) -> Steal<T> {
-        match self.0.try_lock().map(|mut queue| queue.pop_front()) {
-            Some(Some(task)) => Steal::Success(task),
-            Some(None) => Steal::Empty,
-            None => Steal::Retry,
-        }
-    }
-
-    pub(super) fn steal_batch_with_limit_and_pop(&self, to: &Worker<T>, limit: usize) -> Steal<T> {
-        steal(&self.0, to, limit)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().is_empty()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.lock().len()
-    }
-}
-
-impl<T> Injector<T> {
-    pub(super) fn new() -> Self {
-        Self(Queue::default())
-    }
-
-    pub(super) fn push(&self, task: T) {
-        self.0.lock().push_back(task);
-    }
-
     pub(super) fn steal(&self) -> Steal<T> {
         match self.0.try_lock().map(|mut queue| queue.pop_front()) {
             Some(Some(task)) => Steal::Success(task),

@@ -14,6 +14,7 @@
 
 use std::time::Duration;
 
+use crate::sched::queue::Injector;
 use crate::sync::Instant;
 
 /// So long a task from outside should keep the worker busy to be worth it: its lines change cores twice, 537 ns there and
@@ -63,6 +64,31 @@ impl Haul {
     }
 }
 
+/// So many tasks from outside are worth fetching, however petty they are.
+const PLENTY: usize = 4 * Injector::BATCH;
+
+/// Tasks that were fetched from outside at once.
+#[derive(Clone, Copy)]
+pub(super) struct Batch {
+    tasks: u32,
+    /// So many were left there.
+    left: usize,
+    since: Instant,
+}
+
+impl Batch {
+    pub(super) fn fetched(tasks: usize, left: usize) -> Self {
+        Self { tasks: u32::try_from(tasks).unwrap_or(u32::MAX), left, since: Instant::now() }
+    }
+
+    /// The worker is through with it, and so many are there now. True if it was petty, as one of a stream of which it would be
+    /// better to take more at once.
+    pub(super) fn is_of_a_trickle(self, now: usize) -> bool {
+        let goes_on = now > self.left && now < PLENTY;
+        goes_on && self.tasks >= TELLING && self.since.elapsed() < FROM_OUTSIDE.saturating_mul(self.tasks)
+    }
+}
+
 #[cfg(all(test, not(any(unstuck_loom, unstuck_shuttle))))]
 mod tests {
     use super::*;
@@ -94,6 +120,19 @@ mod tests {
     fn without_anything_new_there_is_nothing_to_judge() {
         let idle = Haul { since: None, ..haul(TELLING, Duration::MAX, Duration::ZERO) };
         assert_eq!((idle.used_up().1, idle.used_up().0.tasks), (false, TELLING));
+    }
+
+    #[test]
+    fn a_batch_is_of_a_trickle_if_it_was_petty_and_a_little_more_has_come() {
+        let now = Instant::now();
+        let batch = |tasks| Batch { tasks, left: 3, since: now };
+        assert!(batch(u32::MAX).is_of_a_trickle(4));
+        assert!(!batch(u32::MAX).is_of_a_trickle(3), "nothing has come meanwhile");
+        assert!(!batch(u32::MAX).is_of_a_trickle(PLENTY));
+        assert!(!batch(TELLING - 1).is_of_a_trickle(4), "too few to tell");
+        let long_ago = now.checked_sub(Duration::from_secs(1));
+        let worth_while = long_ago.map(|since| Batch { since, ..batch(TELLING) });
+        assert!(worth_while.is_none_or(|batch| !batch.is_of_a_trickle(4)));
     }
 
     #[test]

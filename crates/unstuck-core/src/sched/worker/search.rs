@@ -1,5 +1,6 @@
 //! A worker without work: it looks elsewhere, naps when that does not pay, and sleeps.
 //!
+//! 0. *Let it gather*: nap first if a stream of petty tasks comes from outside, and not much of it is there (below).
 //! 1. *Fetch* a batch from the injector.
 //! 2. Nothing there? *Nap* first, if the last haul was petty (below).
 //! 3. *Look around*: the injector, others' queues, the suspects, aged slots. For 20 µs, because waking a sleeper takes longer;
@@ -13,6 +14,11 @@
 //! busy for less than fetching costs both sides it was *petty* (`haul.rs`). Then a nap of 50 µs lets more come together. Whoever
 //! pushes on a worker leaves a napper alone, for it runs its own small tasks faster than anyone could fetch them; a push from
 //! outside wakes it (`idle.rs`, "Naps").
+//!
+//! A worker that is as fast as a thread outside that feeds it never comes to 2: it always finds a few tasks more, right behind
+//! that thread, and both wait for each other's cache lines all the time. So it looks at each *batch* from outside, too, before it
+//! fetches the next. If that was petty, and more has come meanwhile, but not much, it lets the others run ahead for the length of a
+//! nap. It counts as busy then: nobody wakes it for the next of those tasks.
 
 use std::time::Duration;
 
@@ -20,7 +26,7 @@ use super::super::ages::{Ages, FIRST_LOOK};
 use super::super::idle::Sleep;
 use super::super::queue::Injector;
 use super::Worker;
-use super::haul::{FROM_OUTSIDE, Haul, STOLEN};
+use super::haul::{Batch, FROM_OUTSIDE, Haul, STOLEN};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Instant, hint, patience};
 use crate::task::Runnable;
@@ -52,6 +58,12 @@ impl Worker {
     /// No work here: looks elsewhere, and sleeps in between. Gives a task, or nothing if there is work here now or
     /// nothing is left to do.
     pub(super) fn search(&self) -> Option<Runnable> {
+        if self.batch.take().is_some_and(|batch| batch.is_of_a_trickle(self.shared.injector.len())) {
+            self.remote().parker.nap(&self.shared.driver, NAP);
+            if self.is_needed_here(false) {
+                return None;
+            }
+        }
         if let Some(task) = self.fetch() {
             return Some(task);
         }
@@ -135,6 +147,7 @@ impl Worker {
                 self.local.give_back_room(&self.shared.waste);
             }
         }
+        self.shared.injector.tidy();
         self.shared.waste.collect();
     }
 
@@ -186,6 +199,7 @@ impl Worker {
     fn fetch(&self) -> Option<Runnable> {
         let task = self.shared.injector.steal_into(&self.local, Injector::BATCH)?;
         self.note_haul(FROM_OUTSIDE);
+        self.batch.set(Some(Batch::fetched(self.local.len() + 1, self.shared.injector.len())));
         Some(task)
     }
 
