@@ -138,6 +138,8 @@ pub(crate) struct Guard {
     asleep: AtomicBool,
     /// A push into an empty slot may wake somebody: a few times per refill, because it is mostly for nothing.
     eager: AtomicU32,
+    /// How often the monitor has ticked: busy workers that have no clock see that time passes.
+    ticks: AtomicU32,
     pub(crate) stalls: AtomicU64,
     pub(crate) rescues: AtomicU64,
     pub(crate) moved: AtomicU64,
@@ -149,6 +151,7 @@ impl Guard {
             monitor: OnceLock::new(),
             asleep: AtomicBool::new(false),
             eager: AtomicU32::new(PERMISSIONS),
+            ticks: AtomicU32::new(0),
             stalls: AtomicU64::new(0),
             rescues: AtomicU64::new(0),
             moved: AtomicU64::new(0),
@@ -205,6 +208,19 @@ impl Guard {
             }
         }
         !self.asleep.swap(false, Ordering::Relaxed) // as above
+    }
+
+    /// How often the monitor has ticked so far; it does so as long as somebody is awake.
+    #[inline]
+    pub(crate) fn ticks(&self) -> u32 {
+        self.ticks.load(Ordering::Relaxed) // a hint, no data
+    }
+
+    /// The monitor ticks; for which time?
+    fn tick(&self) -> u32 {
+        let ticks = self.ticks().wrapping_add(1);
+        self.ticks.store(ticks, Ordering::Relaxed); // only the monitor writes it
+        ticks
     }
 
     /// A task lies in a slot that was empty. May somebody be woken to look after it?

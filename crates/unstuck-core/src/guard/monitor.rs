@@ -161,7 +161,6 @@ pub(crate) struct Monitor<W> {
     /// Those among them that use a CPU, and in whose place somebody works.
     computing: usize,
     idle_ticks: u32,
-    ticks: u32,
     /// How many permissions it gave last.
     permissions: u32,
     /// How often in a row it has dozed.
@@ -187,7 +186,6 @@ impl<W: Watched> Monitor<W> {
             stuck: 0,
             computing: 0,
             idle_ticks: 0,
-            ticks: 0,
             permissions: PERMISSIONS,
             dozes: 0,
             config,
@@ -244,8 +242,7 @@ impl<W: Watched> Monitor<W> {
 
     /// One tick, in which `lived` has passed.
     fn look_around(&mut self, lived: Duration, now: Instant) {
-        self.ticks = self.ticks.wrapping_add(1);
-        if self.ticks % REFILL == 0 {
+        if self.watched.guard().tick() % REFILL == 0 {
             self.permissions = self.watched.guard().refill(self.permissions);
         }
         self.idle_ticks = if self.watched.all_asleep() { self.idle_ticks.saturating_add(1) } else { 0 };

@@ -1,6 +1,8 @@
 //! The scheduler from outside: tasks, wakes, steals, shutdown. (The sleep protocol has a model of its own.)
 #![cfg(not(any(unstuck_loom, unstuck_shuttle)))]
 
+mod fairness;
+
 use std::cell::Cell;
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
@@ -129,51 +131,6 @@ fn cancel_before_the_first_poll_never_runs_the_body() {
     assert!(scheduler.block_on(task).unwrap_err().is_cancelled());
     scheduler.block_on(blocker).unwrap();
     assert_eq!(ran.load(Ordering::Relaxed), 0);
-}
-
-#[test]
-fn a_task_that_wakes_itself_for_ever_starves_nobody() {
-    let scheduler = scheduler(1);
-    let handle = scheduler.handle();
-    let spinner = handle.spawn(async {
-        loop {
-            yield_now().await;
-        }
-    });
-    assert_eq!(scheduler.block_on(handle.spawn(async { 7 })).unwrap(), 7);
-    spinner.cancel();
-    assert!(scheduler.block_on(spinner).map(|(): ()| ()).unwrap_err().is_cancelled());
-}
-
-#[test]
-fn two_tasks_in_the_slot_for_ever_starve_nobody() {
-    let scheduler = scheduler(1);
-    let handle = scheduler.handle();
-    // Two tasks that always wake each other would live in the slot alone.
-    let wakers = Arc::new(crate::sync::Mutex::new([None::<std::task::Waker>, None]));
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let players: Vec<_> = (0..2)
-        .map(|me| {
-            let (wakers, stop) = (wakers.clone(), stop.clone());
-            handle.spawn(poll_fn(move |cx| {
-                let mut wakers = wakers.lock();
-                wakers[me] = Some(cx.waker().clone());
-                if let Some(other) = &wakers[1 - me] {
-                    other.wake_by_ref();
-                }
-                if stop.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
-            }))
-        })
-        .collect();
-    let (third, fourth) = scheduler.block_on(async {
-        let fourth = handle.spawn(async { crate::spawn(async { 4 }).await.unwrap() });
-        (handle.spawn(async { 3 }).await.unwrap(), fourth.await.unwrap())
-    });
-    assert_eq!((third, fourth), (3, 4));
-    stop.store(true, Ordering::Relaxed);
-    for player in players {
-        scheduler.block_on(player).unwrap();
-    }
 }
 
 #[test]

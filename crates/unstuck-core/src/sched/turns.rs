@@ -3,7 +3,8 @@
 //! It must, or tasks from outside and timers would be starved by tasks that keep waking each other. How often? Polls can
 //! be counted for nothing, but they take 20 ns or a millisecond, and 61 of the latter are a stall. A clock knows, but
 //! asking it costs as much as a short poll. So polls are counted, and the clock is asked once a turn how many of them fit
-//! into a millisecond. (tokio tunes its interval by the mean time of a poll, for the same reason.)
+//! into a millisecond. (tokio tunes its interval by the mean time of a poll, for the same reason.) And where short polls
+//! are followed by long ones all at once, the guard's monitor says that time passes: 61 polls of 5 ms would be 300 ms.
 //!
 //! A look at the injector is two loads. The driver is behind locks, and workers that are busy take their lines from each
 //! other: at every turn of 61 short polls, that was a tenth of all they did. So it is looked at as often as timers want it.
@@ -27,8 +28,12 @@ const LATE: Duration = Duration::from_micros(50);
 pub(super) struct Turns {
     /// Polls since the last one.
     polls: Cell<u32>,
+    /// So many there were from the last but one to the last.
+    counted: Cell<u32>,
     /// Polls until the next one.
     every: Cell<u32>,
+    /// The monitor's last tick that was seen.
+    tick: Cell<u32>,
     /// When the last one was, if the worker has not slept since.
     last: Cell<Option<Instant>>,
     /// How long the turns since the last look at the driver took together.
@@ -37,7 +42,14 @@ pub(super) struct Turns {
 
 impl Turns {
     pub(super) fn new() -> Self {
-        Self { polls: Cell::new(0), every: Cell::new(MOST), last: Cell::new(None), waited: Cell::new(LATE) }
+        Self {
+            polls: Cell::new(0),
+            counted: Cell::new(MOST),
+            every: Cell::new(MOST),
+            tick: Cell::new(0),
+            last: Cell::new(None),
+            waited: Cell::new(LATE),
+        }
     }
 
     /// So many polls there are from one turn to the next.
@@ -46,11 +58,15 @@ impl Turns {
         self.every.get()
     }
 
-    /// Counts a poll. True if it is time for a turn before it.
+    /// Counts a poll. True if it is time for a turn before it. `tick`: how often the monitor has ticked.
     #[inline]
-    pub(super) fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self, tick: u32) -> bool {
         let polls = self.polls.get() + 1;
-        let due = polls >= self.every.get();
+        let due = polls >= self.every.get() || tick != self.tick.get();
+        if due {
+            self.counted.set(polls);
+            self.tick.set(tick);
+        }
         self.polls.set(if due { 0 } else { polls });
         due
     }
@@ -60,7 +76,7 @@ impl Turns {
         let now = Instant::now();
         if let Some(last) = self.last.replace(Some(now)) {
             let took = now.duration_since(last);
-            self.every.set(fitting(self.every.get(), took));
+            self.every.set(fitting(self.counted.get(), took));
             self.waited.set(self.waited.get() + took);
         }
         self.driver_is_due()
@@ -120,7 +136,15 @@ mod tests {
     fn a_turn_is_due_after_so_many_polls() {
         let turns = Turns::new();
         turns.every.set(3);
-        let due: Vec<_> = (0..6).map(|_| turns.is_due()).collect();
+        let due: Vec<_> = (0..6).map(|_| turns.is_due(0)).collect();
         assert_eq!(due, [false, false, true, false, false, true]);
+    }
+
+    #[test]
+    fn a_turn_is_due_when_the_monitor_has_ticked() {
+        let turns = Turns::new();
+        let due: Vec<_> = [0, 0, 1, 1, 1, 3, 3].into_iter().map(|tick| turns.is_due(tick)).collect();
+        assert_eq!(due, [false, false, true, false, false, true, false]);
+        assert_eq!(turns.counted.get(), 3, "polls since the turn before");
     }
 }

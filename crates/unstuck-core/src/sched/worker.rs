@@ -41,6 +41,8 @@ pub(crate) struct Worker {
     turn: Cell<u32>,
     /// So many tasks in a row came out of the slot.
     streak: Cell<u32>,
+    /// The last poll was an outsider's, in a fairness turn.
+    outsider_ran: Cell<bool>,
     /// A guard sees to it that nobody lingers behind a poll that does not come back.
     lets_linger: bool,
     random: Cell<u32>,
@@ -60,6 +62,7 @@ impl Worker {
     pub(super) fn new(shared: Arc<Shared>, index: usize, local: Local) -> Self {
         Self {
             remote: shared.remotes[index].clone(),
+            outsider_ran: Cell::new(false),
             lets_linger: shared.config.guard.policy.rescues(),
             shared,
             index,
@@ -262,11 +265,12 @@ impl Worker {
     /// The next task of this worker's own.
     #[inline]
     fn next(&self) -> Option<Runnable> {
-        if self.turns.is_due() {
-            if let Some(task) = self.look_outside() {
+        if self.turns.is_due(self.shared.guard.ticks()) {
+            if let Some(task) = self.take_outsider() {
                 return Some(task);
             }
         }
+        self.outsider_ran.set(false);
         // Two tasks that wake each other for ever would starve the queue: it has a turn as often as who is outside.
         let slot = &self.pulse().slot;
         if self.streak.get() < self.turns.polls_in_a_row() {
@@ -279,8 +283,20 @@ impl Worker {
         self.local.pop().or_else(|| slot.take())
     }
 
-    /// The fairness turn: delivers timers that are due, and takes from the injector.
+    /// A fairness turn, after which somebody from outside goes first. Where polls take a millisecond every one of them is
+    /// due for a turn: then the own tasks have theirs in between, and with them who waited for a timer.
     #[cold]
+    fn take_outsider(&self) -> Option<Runnable> {
+        let has_own = !self.local.is_empty();
+        let task = self.look_outside()?;
+        if self.outsider_ran.replace(true) && (has_own || !self.pulse().slot.is_empty()) {
+            self.local.push(task);
+            return None;
+        }
+        Some(task)
+    }
+
+    /// The fairness turn: delivers timers that are due, and takes from the injector.
     fn look_outside(&self) -> Option<Runnable> {
         if self.turns.begin() {
             self.shared.driver.poll();
