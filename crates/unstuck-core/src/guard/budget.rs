@@ -12,6 +12,10 @@
 //! loop does not depend on how fast the machine is. The main future of a multi-threaded runtime holds up nobody, and is not
 //! counted.
 //!
+//! Giving way ends a poll only if whoever polls us hands our *pending* on. A foreign `block_on` inside of a task does not: it
+//! polls us again, still in the same poll of the task, and would for ever. So of the answers to a poll that is out of time every
+//! 128th is *go on*: such a call comes to its end, if slowly, and a poll of many futures of ours side by side still ends.
+//!
 //! At first a guarded worker went by the time alone, two loads instead of ten instructions. Then a task that joins ten thousand
 //! others, half of which were stolen, runs into one that is not ready yet again and again, and is woken from the other core each
 //! time; giving way now and then lets its worker finish its own share first. That was 2 to 3 % of the whole on two workers (CPU
@@ -36,9 +40,16 @@ use crate::sync::thread_local;
 /// it is one that programs which end do not notice.
 const READY: u32 = 1_000;
 
+/// So often in one poll somebody gives way before one may go on all the same. Few enough that a call that is polled again and again
+/// gets on (some microseconds for each of its awaits); so many that futures which wait side by side hardly ever notice.
+const IN_VAIN: u32 = 127;
+
 thread_local! {
     /// The poll that this thread was in when it asked last, and how often it has asked in it.
     static ASKED: Cell<(u64, u32)> = const { Cell::new((0, 0)) };
+
+    /// The poll in which this thread gave way last for want of time, and how often it has in it.
+    static GAVE_WAY: Cell<(u64, u32)> = const { Cell::new((0, 0)) };
 }
 
 /// A future that is ready asks: may the present poll go on? If not, the task has been woken, and the future must say
@@ -57,7 +68,8 @@ fn give_way(cx: &Context<'_>) -> Poll<()> {
 #[inline]
 fn is_spent() -> bool {
     context::with_worker(|worker| match worker {
-        Some(worker) => worker.is_hurried() || is_one_too_many(worker.polls()),
+        Some(worker) if worker.is_hurried() => may_help(worker.polls()),
+        Some(worker) => is_one_too_many(worker.polls()),
         None => context::with_local(|local| local.map(LocalLoop::polls)).is_some_and(is_one_too_many),
     })
 }
@@ -71,6 +83,18 @@ fn is_one_too_many(poll: u64) -> bool {
         // Back to none when it is one too many: the count of polls may stand still afterwards, since a loop's main future is none of its tasks.
         asked.set((poll, times % (READY + 1)));
         times > READY
+    })
+}
+
+/// May it help that somebody gives way in this poll, which is out of time? False if it did not for many times.
+#[cold]
+fn may_help(poll: u64) -> bool {
+    GAVE_WAY.with(|gave_way| {
+        let (before, times) = gave_way.get();
+        let times = if before == poll { times } else { 0 };
+        let in_vain = times == IN_VAIN;
+        gave_way.set((poll, if in_vain { 0 } else { times + 1 }));
+        !in_vain
     })
 }
 

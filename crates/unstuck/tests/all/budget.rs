@@ -3,7 +3,7 @@
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use unstuck::sync::{Barrier, Condition, Event, Lock, Queue, Semaphore};
@@ -146,6 +146,43 @@ async fn what_goes_through_a_queue_in_several_polls_comes_out_whole_and_in_order
     unstuck::sleep(Duration::from_secs(1)).await;
     queue.shutdown();
     assert_eq!(getter.await.unwrap(), (0..MANY).collect::<Vec<_>>());
+}
+
+/// What another library's `block_on` does: polls here until it is ready, and sleeps in between.
+fn block_on_of_another_library<F: Future>(future: F) -> F::Output {
+    struct Thread(std::thread::Thread);
+
+    impl Wake for Thread {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Thread(std::thread::current())));
+    let mut future = pin!(future);
+    for _ in 0..1_000_000 {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return value;
+        }
+        std::thread::park();
+    }
+    panic!("a million polls, and it is not ready yet");
+}
+
+#[test]
+fn what_another_librarys_block_on_waits_for_in_a_task_comes_to_its_end() {
+    let runtime = Runtime::builder().worker_threads(2).build().unwrap();
+    let task = runtime.spawn(async {
+        block_on_of_another_library(async {
+            let mut got = 0;
+            for part in 0..100 {
+                unstuck::sleep(Duration::from_millis(if part == 0 { 30 } else { 0 })).await; // now the poll is out of time
+                got += spawn(async move { part }).await.unwrap();
+            }
+            got
+        })
+    });
+    assert_eq!(runtime.block_on(task).unwrap(), 4_950);
 }
 
 #[test]
