@@ -62,7 +62,7 @@ pub struct Runtime {
     _inspected: Option<Served>,
 }
 
-/// After this long a drop says what it waits for.
+/// After this long a drop, or a shutdown, says what it waits for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// After this long a drop stops waiting.
@@ -177,7 +177,7 @@ impl Runtime {
     }
 
     /// Refuses new work, cancels every task and waits until all have ended, then ends the pools: queued jobs are
-    /// cancelled, running ones waited for.
+    /// cancelled, running ones waited for. After a second it says on stderr what it waits for.
     ///
     /// # Panics
     /// With [`StallPolicy::Panic`](crate::StallPolicy::Panic), in the end, when a poll did not come back and nobody has been told yet.
@@ -185,6 +185,9 @@ impl Runtime {
     pub fn shutdown(mut self) {
         self.ended = true;
         self.close();
+        if !unstuck_core::is_inside() && !self.scheduler.shutdown(Some(PATIENCE)) {
+            self.say("ends and waits for");
+        }
         // Called on a worker of its own it cannot wait for the end, and only closes.
         let limit = if self.scheduler.shutdown(None) { None } else { Some(Duration::ZERO) };
         self.handle.stack().shutdown_pools(limit);
@@ -249,9 +252,9 @@ impl Drop for Runtime {
         let begun = Instant::now();
         self.close();
         if !self.scheduler.shutdown(Some(PATIENCE)) {
-            self.say("waits for");
+            self.say("was dropped and waits for");
             if !self.scheduler.shutdown(Some(DROP_LIMIT - PATIENCE)) {
-                self.say("leaves behind");
+                self.say("was dropped and leaves behind");
             }
         }
         if let Some(stall) = self.handle.stack().alarm.as_deref().and_then(Alarm::untold) {
@@ -273,18 +276,16 @@ impl Runtime {
     fn say(&self, verb: &str) {
         let (tasks, calls) = (self.handle.tasks(), self.handle.stack().desks.running());
         for call in &calls {
-            eprintln!("unstuck: the runtime was dropped and {verb} a call that runs on a worker: {call}");
+            eprintln!("unstuck: the runtime {verb} a call that runs on a worker: {call}");
         }
         if tasks.is_empty() && !calls.is_empty() {
             return;
         }
         if tasks.is_empty() {
-            eprintln!(
-                "unstuck: the runtime was dropped and {verb} threads that have no task left (a hook that hangs?)"
-            );
+            eprintln!("unstuck: the runtime {verb} threads that have no task left (a hook that hangs?)");
             return;
         }
-        eprintln!("unstuck: the runtime was dropped and {verb} {} task(s) that do not end:", tasks.len());
+        eprintln!("unstuck: the runtime {verb} {} task(s) that do not end:", tasks.len());
         for task in tasks.iter().take(10) {
             let place = task.place();
             eprintln!("  task {} '{}' (from {}:{})", task.id(), task.name(), place.file(), place.line());

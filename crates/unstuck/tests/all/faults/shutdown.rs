@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use unstuck::{Runtime, Task, catch_cancel, sleep, yield_now};
 
-use crate::support::{Gate, OnDrop, alone, counts, in_child, text, until};
+use crate::support::{Gate, OnDrop, STDERR_IN_A_FILE, alone, counts, has_said, in_child, text, until};
 
 fn two_workers() -> Runtime {
     Runtime::builder().worker_threads(2).build().unwrap()
@@ -162,6 +162,37 @@ fn drop_waits_for_a_task_and_closures_that_are_just_running() {
     drop(runtime);
     opener.join().unwrap();
     assert_eq!(done.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn the_end_of_a_run_says_after_a_second_which_task_or_call_it_waits_for() {
+    let output = in_child(&STDERR_IN_A_FILE, || {
+        let gates = [Gate::new(), Gate::new()];
+        let [task, call] = gates.clone();
+        let opener = std::thread::spawn(move || {
+            until("it has named the task", || has_said("'stuck task' (from "));
+            gates[0].open();
+            until("it has named the call", || has_said("'stuck call' (from "));
+            gates[1].open();
+        });
+        two_workers().run(async move {
+            let calls = call.clone();
+            drop(unstuck::offload::call().name("stuck call").spawn(move || calls.pass()));
+            let tasks = task.clone();
+            unstuck::task::Builder::new().name("stuck task").spawn(async move { tasks.pass() }).detach();
+            let there = move || call.arrived() + task.arrived();
+            unstuck::to_thread(move || until("both are stuck", || there() == 2)).await.unwrap();
+        });
+        opener.join().unwrap();
+    });
+    if let Some(output) = output {
+        let text = text(&output);
+        assert!(output.status.success(), "{text}");
+        assert!(
+            text.contains("unstuck: the runtime ends and waits for 1 task(s) that do not end:"),
+            "{text}"
+        );
+    }
 }
 
 #[test]
