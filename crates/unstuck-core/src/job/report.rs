@@ -148,7 +148,8 @@ impl ShutdownReport {
 
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} still running, {} cancelled", self.running.len(), self.cancelled)?;
+        let running = self.running.len() + self.tasks.len();
+        write!(f, "{running} still running, {} cancelled", self.cancelled)?;
         for job in &self.running {
             write!(f, "\n  {job}")?;
         }

@@ -90,7 +90,13 @@ fn shutdown_with_a_limit_returns_although_a_task_blocks_its_worker() {
     let held = gate.clone();
     let task = runtime.spawn(async move { held.pass() });
     gate.wait_for(1);
-    assert!(!runtime.shutdown_timeout(Duration::from_millis(100)).is_complete(), "the gate is still closed");
+    let report = runtime.shutdown_timeout(Duration::from_millis(100));
+    assert!(!report.is_complete(), "the gate is still closed");
+    let text = report.to_string();
+    assert!(
+        text.starts_with("1 still running, 0 cancelled\n  task ") && text.contains("shutdown.rs:"),
+        "{text}"
+    );
     gate.open();
     unstuck::run_single(task).unwrap();
 }
