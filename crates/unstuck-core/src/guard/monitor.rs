@@ -347,7 +347,9 @@ impl<W: Watched> Monitor<W> {
             report.behind.tasks += stall.behind.tasks;
             report.behind.timers_waited |= stall.behind.timers_waited;
             report.action = action;
-            let (stack, ask) = (stall.stack.clone(), self.watched.stack(seat, sight.epoch));
+            let (stack, lasted) = (stall.stack.clone(), stall.lasted);
+            let ask = self.watched.stack(seat, sight.epoch);
+            let ask = move |limit| ask(limit).after(lasted);
             if reporter.is_busy() {
                 let _ = once(&stack, &ask, QUICKLY); // the poll may be over before the reporter comes to it
             }
@@ -362,7 +364,7 @@ impl<W: Watched> Monitor<W> {
 }
 
 /// The stack that is known, or else the answer of the thread.
-fn once(known: &OnceLock<Backtrace>, ask: &AskForStack, limit: Duration) -> Backtrace {
+fn once(known: &OnceLock<Backtrace>, ask: &impl Fn(Duration) -> Backtrace, limit: Duration) -> Backtrace {
     if let Some(known) = known.get() {
         return known.clone();
     }

@@ -219,6 +219,9 @@ impl fmt::Display for Rest<'_> {
         let report = self.0;
         if report.backtrace.is_taken() {
             f.write_str("  backtrace")?;
+            if let Some(then) = report.backtrace.earlier_than(report.lasted) {
+                write!(f, "  (taken after {then:.1?})")?;
+            }
             for line in report.backtrace.to_string().lines() {
                 write!(f, "\n  {line}")?;
             }

@@ -4,7 +4,7 @@
 //! thread is asked once for each stall (a signal, which a raw `poll` or `usleep` sees as `EINTR`), by the reporter's thread:
 //! rescue comes first, and waits for nothing here. Only while that thread is busy with an earlier report, whose names may take
 //! longer than this poll, the monitor asks after the rescue, and waits for a millisecond at most. The heartbeat is looked at before and after, so that the stack of a
-//! later poll is never shown. Names are looked up only when somebody reads the report, because that costs a tenth of a
+//! later poll is never shown. A later report of the same stall shows the same backtrace, and says how old it is. Names are looked up only when somebody reads the report, because that costs a tenth of a
 //! second and tens of megabytes the first time.
 //!
 //! How a stack is had without harm is told in `unstuck-stack`, an optional dependency (the feature `backtrace`). Without
@@ -29,7 +29,11 @@ use system::{Registered, Stack, Token};
 /// `Display` lists the functions, the innermost first, or gives the reason in one sentence. Names are looked up when it is
 /// displayed for the first time, which takes a tenth of a second: not in a place where others wait.
 #[derive(Clone)]
-pub struct Backtrace(Inner);
+pub struct Backtrace {
+    inner: Inner,
+    /// How long the poll had lasted when the thread was asked.
+    after: Option<Duration>,
+}
 
 #[derive(Clone)]
 enum Inner {
@@ -40,19 +44,35 @@ enum Inner {
 impl Backtrace {
     /// No backtrace, for this reason.
     pub(crate) fn missing(why: impl Into<Cow<'static, str>>) -> Self {
-        Self(Inner::Missing(why.into()))
+        Self::from(Inner::Missing(why.into()))
+    }
+
+    /// The same, of a poll that had `lasted` so long when its thread was asked.
+    pub(crate) fn after(self, lasted: Duration) -> Self {
+        Self { after: Some(lasted), ..self }
+    }
+
+    /// How long the poll had lasted when this was taken, if that is less than now.
+    pub(crate) fn earlier_than(&self, now: Duration) -> Option<Duration> {
+        self.after.filter(|&after| after < now)
     }
 
     /// Whether there is one.
     #[must_use]
     pub fn is_taken(&self) -> bool {
-        matches!(self.0, Inner::Taken(..))
+        matches!(self.inner, Inner::Taken(..))
+    }
+}
+
+impl From<Inner> for Backtrace {
+    fn from(inner: Inner) -> Self {
+        Self { inner, after: None }
     }
 }
 
 impl fmt::Display for Backtrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.inner {
             Inner::Taken(stack, text) => f.write_str(text.get_or_init(|| stack.text())),
             Inner::Missing(why) => f.write_str(why),
         }
@@ -62,7 +82,7 @@ impl fmt::Display for Backtrace {
 impl fmt::Debug for Backtrace {
     /// Short: who wants to read the functions displays it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.inner {
             Inner::Taken(..) => f.write_str("Backtrace(taken)"),
             Inner::Missing(why) => write!(f, "Backtrace(missing: {why})"),
         }
@@ -105,7 +125,7 @@ impl Address {
         }
         match token.ask(limit) {
             // The same poll before and after: it is this one's stack.
-            Ok(stack) if goes_on() => Backtrace(Inner::Taken(stack, Arc::default())),
+            Ok(stack) if goes_on() => Inner::Taken(stack, Arc::default()).into(),
             Ok(_) => Backtrace::missing(OVER),
             Err(why) => Backtrace::missing(why),
         }

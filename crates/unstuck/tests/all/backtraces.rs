@@ -103,6 +103,22 @@ fn names(report: &str, function: &str) {
 }
 
 #[test]
+fn a_later_report_of_the_same_poll_says_how_old_its_backtrace_is() {
+    let (builder, told) = told(Runtime::builder().worker_threads(2));
+    let runtime = builder.build().unwrap();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let task = runtime.spawn(async move { held.pass() });
+    let first = first_with_backtrace(&told);
+    let second = first_with_backtrace(&told).to_string();
+    gate.open();
+    runtime.block_on(task).unwrap();
+    assert!(first.to_string().contains("\n  backtrace\n"), "{first}");
+    let taken = format!("\n  backtrace  (taken after {:.1?})\n", first.lasted);
+    assert!(second.contains(&taken), "{taken}{second}");
+}
+
+#[test]
 fn a_task_that_sleeps_in_its_poll_is_shown_asleep_in_its_own_function() {
     let report = shown(&["naps_in_a_poll", "sleep"], || {
         let done = Arc::new(AtomicBool::new(false));
