@@ -5,6 +5,8 @@
 //! own functions. So both ends are trimmed, and nothing in between: there a frame of the runtime explains how one function
 //! of theirs came to call another. If nothing would remain, nothing is trimmed.
 //!
+//! A recursion is shown once, and how often it was.
+//!
 //! A program that was stripped has no names for its own functions. Then their addresses stay, and a last line says why.
 //!
 //! At the inner end std and C functions stay, but only the last few before somebody else's: `std::thread::sleep` or
@@ -41,15 +43,25 @@ pub fn render(frames: &[Frame]) -> String {
     let here = env::current_dir().ok().and_then(|path| path.to_str().map(|path| format!("{path}/")));
     let mut text = String::new();
     let shown = trimmed(frames);
-    for (number, frame) in shown.iter().enumerate() {
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "{number:4}: {}", frame.function);
-        let Some(file) = &frame.file else { continue };
-        let file = short(file, here.as_deref());
-        let _ = match frame.line {
-            Some(line) => writeln!(text, "             at {file}:{line}"),
-            None => writeln!(text, "             at {file}"),
+    let mut number = 0;
+    while number < shown.len() {
+        let (round, times) = rounds(&shown[number..]);
+        for (step, frame) in round.iter().enumerate() {
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "{:4}: {}", number + step, frame.function);
+            let Some(file) = &frame.file else { continue };
+            let file = short(file, here.as_deref());
+            let _ = match frame.line {
+                Some(line) => writeln!(text, "             at {file}:{line}"),
+                None => writeln!(text, "             at {file}"),
+            };
+        }
+        let _ = match (round.len(), times - 1) {
+            (_, 0) => Ok(()),
+            (1, more) => writeln!(text, "      (and {more} times more)"),
+            (several, more) => writeln!(text, "      (these {several}, and {more} times more)"),
         };
+        number += round.len() * times;
     }
     let nameless = shown.iter().filter(|frame| is_nameless(frame)).count();
     if nameless > 0 {
@@ -60,6 +72,21 @@ pub fn render(frames: &[Frame]) -> String {
         );
     }
     text
+}
+
+/// The most functions that call each other in a circle and are told apart from a stack that is merely deep.
+const ROUND: usize = 8;
+
+/// What `frames` begins with, and how often: one round of a recursion that goes on for three and more, else the first frame.
+fn rounds(frames: &[Frame]) -> (&[Frame], usize) {
+    for length in 1..=ROUND.min(frames.len()) {
+        let (round, _) = frames.split_at(length);
+        let times = frames.chunks(length).take_while(|frames| *frames == round).count();
+        if times > 2 {
+            return (round, times);
+        }
+    }
+    (&frames[..1], 1)
 }
 
 /// Functions of std and C that are shown before the first one of somebody else.

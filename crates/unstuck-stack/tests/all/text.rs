@@ -79,6 +79,26 @@ fn of_what_std_calls_in_turn_only_the_last_few_are_shown() {
 }
 
 #[test]
+fn a_recursion_is_shown_once_and_how_often_it_was() {
+    let frames = |functions: &[&str]| -> String {
+        let frame = |function: &&str| Frame { function: (*function).into(), file: None, line: None };
+        render(&functions.iter().map(frame).collect::<Vec<_>>())
+    };
+    let deep = [&["shop::count"][..], &["shop::walk"; 200], &["shop::main"]].concat();
+    assert_eq!(
+        frames(&deep),
+        "   0: shop::count\n   1: shop::walk\n      (and 199 times more)\n 201: shop::main\n"
+    );
+    let two = [&["shop::even", "shop::odd"].repeat(3)[..], &["shop::even", "shop::main"]].concat();
+    assert_eq!(
+        frames(&two),
+        "   0: shop::even\n   1: shop::odd\n      (these 2, and 2 times more)\n   6: shop::even\n   7: shop::main\n"
+    );
+    assert_eq!(frames(&["shop::a"; 2]), "   0: shop::a\n   1: shop::a\n", "twice is no recursion");
+    assert_eq!(frames(&["shop::a"; 3]), "   0: shop::a\n      (and 2 times more)\n");
+}
+
+#[test]
 fn users_own_implementations_of_the_runtimes_traits_are_theirs() {
     let stack = [
         "<shop::Driver as unstuck_core::driver::Driver>::park",
