@@ -68,7 +68,7 @@ pub fn render(frames: &[Frame]) -> String {
         let _ = writeln!(
             text,
             "      {nameless} of these have no name: the program was stripped, or some library was (in Cargo's profile \
-             strip = \"debuginfo\" keeps names)"
+             strip = \"debuginfo\" keeps names), or its file could not be opened"
         );
     }
     text
