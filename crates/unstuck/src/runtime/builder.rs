@@ -254,8 +254,8 @@ impl Builder {
     /// Starts a multi-threaded runtime.
     ///
     /// # Errors
-    /// An impossible setting (no workers, no threads for blocking calls), or the system's error when a thread cannot be
-    /// made; those made before have ended then.
+    /// An impossible setting (no workers, no threads for blocking calls), or one of the system's kind when a thread cannot
+    /// be made; those made before have ended then.
     pub fn build(mut self) -> io::Result<Runtime> {
         self.check()?;
         self.set_alarm();
@@ -285,7 +285,7 @@ impl Builder {
         let _ = around.set(handle.downgrade());
         self.look();
         let inspected = self.listen(&handle)?;
-        scheduler.start()?;
+        scheduler.start().map_err(|error| no_thread(&error))?;
         Ok(Runtime::new_from(scheduler, handle, inspected))
     }
 
@@ -331,6 +331,15 @@ impl Builder {
         }
         Ok(())
     }
+}
+
+/// What the system says ("resource temporarily unavailable") tells neither which resource nor what to do.
+fn no_thread(error: &io::Error) -> io::Error {
+    let what = format!(
+        "a thread of the runtime could not be made ({error}): ask for fewer worker_threads, or raise the system's limit on threads \
+         or memory"
+    );
+    io::Error::new(error.kind(), what)
 }
 
 impl fmt::Debug for Builder {

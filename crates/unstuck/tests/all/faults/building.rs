@@ -49,6 +49,8 @@ fn a_thread_that_cannot_be_made_is_an_error_of_build_and_the_others_are_joined()
         limit_memory(Some(5 * STACK as u64 / 2));
         let error = Runtime::builder().worker_threads(8).thread_stack_size(STACK).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+        assert!(error.to_string().contains("a thread of the runtime could not be made"), "{error}");
+        assert!(error.to_string().contains("fewer worker_threads"), "{error}");
         until_threads_are_gone();
         // Two fit.
         let runtime = Runtime::builder().worker_threads(2).thread_stack_size(STACK).build().unwrap();
