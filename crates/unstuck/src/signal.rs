@@ -11,8 +11,8 @@
 //! While nothing runs, Ctrl-C does what it does in every program.
 //!
 //! Whoever wants to do something else awaits [`ctrl_c`]: as long as somebody waits there, the main future is left alone.
-//! If the program has installed a handler of its own before the run, nothing is changed (Linux only: elsewhere one cannot
-//! ask). If it does so later, through the crate `signal-hook` or one that builds on it, both are told: switch ours off
+//! If the program has installed a handler of its own before the run, or was started with SIGINT ignored (as shells start what
+//! runs in the background of a script), nothing is changed (Linux only: elsewhere one cannot ask). If it does so later, through the crate `signal-hook` or one that builds on it, both are told: switch ours off
 //! with [`Builder::ctrl_c(false)`](crate::Builder::ctrl_c) or `#[unstuck::main(ctrl_c = false)]`.
 //!
 //! # Cost
