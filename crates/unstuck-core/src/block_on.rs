@@ -213,8 +213,9 @@ fn run<F: Future>(
 }
 
 /// Panics when this thread runs async code.
+#[doc(hidden)]
 #[track_caller]
-pub(crate) fn refuse_inside(call: &str) {
+pub fn refuse_inside(call: &str) {
     if context::is_inside() {
         let who =
             context::current_task().map_or("async code".into(), |task| format!("task '{}'", task.name()));

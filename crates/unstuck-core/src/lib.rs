@@ -42,7 +42,7 @@ mod vars;
 mod models;
 
 #[doc(hidden)]
-pub use block_on::wait as wait_here;
+pub use block_on::{refuse_inside, wait as wait_here};
 pub use callbacks::CallbackId;
 #[doc(hidden)]
 pub use callbacks::{Callback, Callbacks};

@@ -91,6 +91,7 @@ impl Handle {
     /// when a poll does not come back.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        unstuck_core::refuse_inside("block_on"); // here: the panic names our caller's line, and in the closure its own
         let (_entered, place) = (self.enter(), Location::caller());
         let future = pin!(future);
         Context::copy().run(|| self.0.core.block_on_from(place, alarmed(self.0.alarm.as_deref(), future)))

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use unstuck::{EventLoop, Runtime, spawn};
 
-use crate::support::until;
+use crate::support::{in_child, text, until};
 
 /// The text that `f` panics with.
 fn panic_text(f: impl FnOnce()) -> String {
@@ -26,6 +26,18 @@ fn block_on_inside_a_task_panics_with_the_tasks_name_and_the_way_out() {
         let text = task.await.unwrap();
         assert!(text.contains("'greedy'") && text.contains(".await"), "{text}");
     });
+}
+
+#[test]
+fn block_on_inside_a_task_panics_at_the_line_that_called_it() {
+    let output = in_child(&[], || {
+        unstuck::run(async { drop(spawn(async { unstuck::Handle::current().block_on(async {}) }).await) });
+    });
+    if let Some(output) = output {
+        let text = text(&output);
+        let place = format!("panicked at {}:", file!());
+        assert!(text.contains(&place), "{place} is not in\n{text}");
+    }
 }
 
 #[test]
