@@ -235,6 +235,11 @@ impl Handle {
         self.home.registry().len()
     }
 
+    /// True once its home refuses tasks.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.home.registry().is_closed()
+    }
+
     /// Where its home tells failures that nobody looks at; stderr if nowhere.
     pub(crate) fn failure_sink(&self) -> Option<FailureSink> {
         self.home.failure_sink()

@@ -33,7 +33,7 @@
 //!   cancelled all the same, as in asyncio.
 //! * *Inward*: `task.await` is a frame. The request goes to the inner task, and the waiter goes on when that has ended: with
 //!   its value if it caught the request, else cancelled in its turn. `(&mut task).await` is none: the inner task is left
-//!   alone. A task that deals with a cancellation already is not told a second time by a waiter's first.
+//!   alone. A task that deals with a request already is not told a second time by a waiter's first.
 //! * *Nobody else pays.* A task without frames has no tree, and no more than a look at a flag after each poll.
 //!
 //! # Joins hide until they are wanted

@@ -9,6 +9,7 @@ use super::held::Held;
 use super::main::Main;
 use super::tree::{Key, Landing, ROOT, Tree};
 use crate::context;
+use crate::handle::Handle;
 use crate::job::contain;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -110,8 +111,7 @@ impl Frames {
                 cut = true;
                 continue;
             }
-            // One that deals with a cancellation already would be interrupted by our telling it again.
-            if unwinds || task.request(reason.cloned()) || !first {
+            if (unwinds && has_heard(&task)) || task.request(reason.cloned()) || !first {
                 landed = true;
             } else {
                 late = true; // it has finished this moment
@@ -182,6 +182,20 @@ impl Frames {
     pub(crate) fn are_unwinding(&self) -> bool {
         self.look(|tree| !tree.open_flights().is_empty()).unwrap_or(false)
     }
+
+    /// The same for a request from outside alone.
+    pub(crate) fn deal_with_a_request(&self) -> bool {
+        let flights = self.look(|tree| tree.open_flights()).unwrap_or_default();
+        flights.iter().any(|flight| flight.cause().0 == REQUEST)
+    }
+}
+
+/// True if `task`, which deals with a cancellation, need not be told of another: it would only be interrupted. That holds for
+/// a request, and at the end of the runtime, which interrupts no cleanup. But one that deals with what a timeout or a group
+/// inside of it asks for knows nothing of any request.
+fn has_heard(task: &TaskRef) -> bool {
+    let ending = || Handle::try_current().is_some_and(|home| home.is_closed());
+    task.has_heard_of_a_request() || (ending() && task.frames().cancel_if_swallowed(task))
 }
 
 /// How far a circle of tasks that await each other is followed.

@@ -83,6 +83,11 @@ impl TaskRef {
         self.is_cancelling() || self.header().frames().is_some_and(Frames::are_unwinding)
     }
 
+    /// As [`is_unwinding`](Self::is_unwinding), for a request from outside alone, and not for what a scope inside asks for.
+    pub(in crate::task) fn has_heard_of_a_request(&self) -> bool {
+        self.is_cancelling() || self.header().frames().is_some_and(Frames::deal_with_a_request)
+    }
+
     /// The tasks that it awaits by value.
     pub(in crate::task) fn joined(&self) -> Vec<TaskRef> {
         self.header().frames().map(Frames::joined).unwrap_or_default()

@@ -245,3 +245,47 @@ both! {
         assert_eq!(unstuck::time(), 2 * SECOND);
     }
 }
+
+both! {
+    async fn a_cancelled_waiter_interrupts_a_task_that_cleans_up_after_its_own_timeout() {
+        let inner = spawn(timeout(SECOND, finally(pending::<()>(), sleep(10 * SECOND))));
+        let (watch, waiter) = (inner.watch(), spawn(inner));
+        sleep(2 * SECOND).await; // the time is over, and the cleanup goes on until 11
+        assert!(!watch.is_done() && waiter.cancel());
+        assert!(waiter.await.unwrap_err().is_cancelled());
+        assert!(watch.is_cancelled());
+        assert_eq!(unstuck::time(), 2 * SECOND);
+    }
+}
+
+both! {
+    async fn an_outer_timeout_ends_the_cleanup_after_the_timeout_of_a_task_inside() {
+        let inner = spawn(timeout(SECOND, finally(pending::<()>(), sleep(10 * SECOND))));
+        assert!(timeout(2 * SECOND, inner).await.is_err());
+        assert_eq!(unstuck::time(), 2 * SECOND);
+    }
+}
+
+#[test]
+fn the_end_of_a_runtime_does_not_interrupt_a_cleanup_after_a_timeout_although_its_waiter_ends() {
+    for single in [true, false] {
+        let cleaned = Arc::new(AtomicBool::new(false));
+        let cleans = cleaned.clone();
+        let main = async move {
+            let cleanup = async move {
+                sleep(10 * SECOND).await;
+                cleans.store(true, Ordering::SeqCst);
+            };
+            let inner = spawn(timeout(SECOND, finally(pending::<()>(), cleanup)));
+            spawn(async { drop(inner.await) }).detach();
+            sleep(2 * SECOND).await;
+        };
+        let builder = unstuck::Runtime::builder().start_paused(true);
+        if single {
+            builder.build_single().unwrap().run(main);
+        } else {
+            builder.worker_threads(2).build().unwrap().run(main);
+        }
+        assert!(cleaned.load(Ordering::SeqCst));
+    }
+}
