@@ -131,11 +131,11 @@ impl<F: Future, L: Limit> Future for Within<F, L> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let mut new = false;
+        let (mut new, mut entered_over) = (false, false);
         match *this.phase {
             Phase::New { over } => {
                 this.limit.begins();
-                new = !over;
+                (new, entered_over) = (!over, over);
                 let around = scope::around();
                 *this.phase = if over { Phase::begin_ending(around) } else { Phase::Running(around) };
             }
@@ -145,10 +145,15 @@ impl<F: Future, L: Limit> Future for Within<F, L> {
         loop {
             let Some(future) = this.future.as_mut().as_pin_mut() else { return this.phase.throw_on(cx) };
             let inner = |cx: &mut Context<'_>| match *this.phase {
+                Phase::Ending { origin, .. } if entered_over => {
+                    scope::entered_over(origin, || future.poll(cx))
+                }
                 Phase::Ending { origin, .. } => scope::inside_over(origin, || future.poll(cx)),
                 _ => future.poll(cx),
             };
-            let cancelled = match this.frame.poll(cx, inner) {
+            let step = this.frame.poll(cx, inner);
+            entered_over = false;
+            let cancelled = match step {
                 Step::Ready(value) => return Poll::Ready(Ok(value)),
                 Step::Cancelled(cancelled) => Some(cancelled),
                 Step::Pending if this.phase.is_to_tell(this.limit, std::mem::take(&mut new), cx) => {

@@ -17,13 +17,19 @@ use crate::sync::thread_local;
 
 thread_local! {
     /// The scopes around what is being polled whose time is over.
-    static OVER: Cell<Over> = const { Cell::new(Over { nearest: 0, count: 0 }) };
+    static OVER: Cell<Over> = const { Cell::new(Over::NOBODY) };
 }
 
 #[derive(Clone, Copy)]
 struct Over {
     nearest: u64,
     count: u32,
+    /// How many of them had asked for an end before this poll of theirs.
+    before: u32,
+}
+
+impl Over {
+    const NOBODY: Self = Self { nearest: 0, count: 0, before: 0 };
 }
 
 /// What had been asked for around a scope when it was entered.
@@ -38,7 +44,7 @@ pub struct Around {
 #[inline]
 pub fn around() -> Around {
     let requests = context::with_frames(|frames| frames.map_or(0, Frames::requests));
-    Around { over: OVER.with(Cell::get).count, requests }
+    Around { over: OVER.with(Cell::get).before, requests }
 }
 
 impl Around {
@@ -46,11 +52,11 @@ impl Around {
     /// was a scope.
     #[must_use]
     pub fn asked_since(self, reason: &Reason) -> Option<Cancelled> {
-        let (now, over) = (around(), OVER.with(Cell::get));
-        if now.requests > self.requests {
+        let over = OVER.with(Cell::get);
+        if around().requests > self.requests {
             return Some(Cancelled::new(REQUEST, None));
         }
-        (now.over > self.over).then(|| Cancelled::new(over.nearest, Some(reason.clone())))
+        (over.count > self.over).then(|| Cancelled::new(over.nearest, Some(reason.clone())))
     }
 }
 
@@ -64,12 +70,19 @@ pub fn new_origin() -> u64 {
 /// Polls with `f` what is inside a scope whose time is over.
 pub fn inside_over<R>(origin: u64, f: impl FnOnce() -> R) -> R {
     let count = OVER.with(Cell::get).count + 1;
-    with_over(Over { nearest: origin, count }, f)
+    with_over(Over { nearest: origin, count, before: count }, f)
+}
+
+/// The same for the first poll of a scope that was entered when its time was over: it has asked for nothing yet. Whoever is
+/// entered in this poll as well was there in time to be asked by both, and leaves the answer to the outer one.
+pub fn entered_over<R>(origin: u64, f: impl FnOnce() -> R) -> R {
+    let around = OVER.with(Cell::get);
+    with_over(Over { nearest: origin, count: around.count + 1, before: around.before }, f)
 }
 
 /// Polls with `f` what is inside of no scope of those around this call: another task.
 pub(crate) fn outside_of_all<R>(f: impl FnOnce() -> R) -> R {
-    with_over(Over { nearest: 0, count: 0 }, f)
+    with_over(Over::NOBODY, f)
 }
 
 fn with_over<R>(over: Over, f: impl FnOnce() -> R) -> R {

@@ -266,6 +266,21 @@ both! {
     }
 }
 
+both! {
+    async fn of_two_nested_timeouts_of_zero_only_the_outer_one_answers() {
+        let inner_answered = Arc::new(AtomicBool::new(false));
+        let answers = inner_answered.clone();
+        let inner = async move {
+            let _ = timeout(Duration::ZERO, sleep(SECOND)).await;
+            answers.store(true, Ordering::SeqCst);
+        };
+        assert!(timeout(Duration::ZERO, inner).await.is_err());
+        assert!(!inner_answered.load(Ordering::SeqCst));
+        // And a value at the first poll wins, as ever.
+        assert_eq!(timeout(Duration::ZERO, timeout(Duration::ZERO, async { 1 })).await, Ok(Ok(1)));
+    }
+}
+
 #[test]
 fn the_end_of_a_runtime_does_not_interrupt_a_cleanup_after_a_timeout_although_its_waiter_ends() {
     for single in [true, false] {
