@@ -89,6 +89,40 @@ both! {
 }
 
 both! {
+    async fn a_call_that_is_being_made_cannot_be_taken_back() {
+        let (ask, asks) = mpsc::channel::<unstuck::CallHandle>();
+        let (answer, answers) = mpsc::channel();
+        let call = Handle::current().call_later(SECOND, move || {
+            let me = asks.recv().unwrap();
+            answer.send((me.cancel(), me.is_done())).unwrap();
+        });
+        ask.send(call).unwrap();
+        sleep(2 * SECOND).await;
+        assert_eq!(answers.recv(), Ok((false, false)));
+    }
+}
+
+both! {
+    async fn of_two_who_take_a_call_back_one_does() {
+        let call = Handle::current().call_later(3600 * SECOND, || unreachable!("it was taken back"));
+        assert_eq!((call.cancel(), call.cancel()), (true, false));
+        crate::support::eventually("it has ended", || call.is_done()).await;
+    }
+}
+
+#[test]
+fn a_call_that_was_taken_back_never_comes_whoever_is_quicker() {
+    let runtime = Runtime::builder().worker_threads(2).build().unwrap();
+    let handle = runtime.handle();
+    for _ in 0..10_000 {
+        let (sender, receiver) = mpsc::channel();
+        let taken_back = handle.call_soon(move || sender.send(()).unwrap()).cancel();
+        // The sender is gone when the call was made, or will not be.
+        assert_eq!(receiver.recv().is_err(), taken_back);
+    }
+}
+
+both! {
     async fn a_call_that_panics_stops_neither_the_loop_nor_the_next_call() {
         let (sender, receiver) = mpsc::channel();
         let handle = Handle::current();
