@@ -26,6 +26,8 @@
 
 mod child;
 mod error;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 use std::fmt;
@@ -149,6 +151,8 @@ struct Shared<E> {
     coming: usize,
     /// Spawned, and not seen by the scope yet.
     new: Vec<Held<E>>,
+    /// There is no scope any more that would see them.
+    gone: bool,
     /// The scope's.
     waker: Option<Waker>,
 }
@@ -235,7 +239,7 @@ impl<E> fmt::Debug for TaskGroup<E> {
 
 impl<E> Default for Shared<E> {
     fn default() -> Self {
-        Self { closed: false, coming: 0, new: Vec::new(), waker: None }
+        Self { closed: false, coming: 0, new: Vec::new(), gone: false, waker: None }
     }
 }
 
@@ -253,10 +257,16 @@ impl<'a, E> Entry<'a, E> {
         Some(Self(shared))
     }
 
-    /// The group has one child more.
+    /// The group has one child more. If it was dropped meanwhile, the child is cancelled as the others were.
     fn adopt<T>(self, task: Task<Result<(), E>>, drawer: Arc<Drawer<T>>) -> Child<T> {
         let (held, child) = child::new(task, drawer);
-        self.0.lock().new.push(held);
+        let mut locked = self.0.lock();
+        if locked.gone {
+            drop(locked);
+            held.task.cancel();
+        } else {
+            locked.new.push(held);
+        }
         child
     }
 }
@@ -417,7 +427,10 @@ impl<E> Scope<E> {
 impl<E> Drop for Scope<E> {
     fn drop(&mut self) {
         self.abort();
-        let new = std::mem::take(&mut self.shared.lock().new);
+        let mut shared = self.shared.lock();
+        shared.gone = true;
+        let new = std::mem::take(&mut shared.new);
+        drop(shared);
         for child in &new {
             child.task.cancel();
         }
