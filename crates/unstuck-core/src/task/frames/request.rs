@@ -43,7 +43,9 @@ impl TaskRef {
         let header = self.header();
         let counted = header.frames().is_some_and(Frames::uncount);
         if !counted {
-            let _ = header.state.take_cancel();
+            if header.state.take_cancel() {
+                drop(header.frames().and_then(Frames::take_reason)); // or the next request would have it
+            }
             context::cancels_itself(self.as_raw(), false);
         }
         self.cancelling()

@@ -305,3 +305,22 @@ both! {
         assert!(task.await.unwrap_err().is_cancelled());
     }
 }
+
+both! {
+    async fn a_request_that_was_taken_back_leaves_no_reason_to_the_next_one() {
+        let task = spawn(pending::<()>());
+        settle().await;
+        // In one turn, or on several workers the request may be delivered in between.
+        let taken_back = task::Builder::new().eager(true).spawn(async {
+            let me = task::current().unwrap();
+            me.cancel_with("by mistake");
+            assert_eq!(me.uncancel(), 0);
+            pending::<()>().await;
+        });
+        settle().await;
+        for task in [task, taken_back] {
+            assert!(!task.is_done() && task.cancel());
+            assert!(task.await.unwrap_err().reason().is_none());
+        }
+    }
+}
