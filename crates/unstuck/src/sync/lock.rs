@@ -1,4 +1,7 @@
 //! One at a time, over awaits. tokio's `Mutex`, as a handle.
+//!
+//! That cannot be asked whether it is held, but by trying to take it; and then, for a moment, whoever asks holds it, and
+//! somebody else's `try_lock` fails. So there is a flag beside it.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -6,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use unstuck_core::inspect::{self, On};
+use unstuck_core::sync::atomic::{AtomicBool, Ordering};
 
 use super::budget::may_go_on;
 use super::noted::noted;
@@ -39,16 +43,27 @@ use super::noted::noted;
 /// # Cancellation
 /// A wait that is dropped leaves the turn to the next. A task that is cancelled while it holds the lock releases it; what
 /// it protects is as that task left it. A panic does not poison it.
-pub struct Lock<T>(Arc<Mutex<T>>);
+pub struct Lock<T> {
+    mutex: Arc<Mutex<Kept<T>>>,
+    held: Arc<AtomicBool>,
+}
+
+/// What lies inside of the mutex.
+struct Kept<T> {
+    value: T,
+    /// The lock's own.
+    held: Arc<AtomicBool>,
+}
 
 /// The [`Lock`] is held until this is dropped. It may be kept over awaits and moved to another task.
 #[must_use = "the lock is released when the guard is dropped"]
-pub struct LockGuard<T>(OwnedMutexGuard<T>);
+pub struct LockGuard<T>(OwnedMutexGuard<Kept<T>>);
 
 impl<T> Lock<T> {
     /// One that nobody holds.
     pub fn new(value: T) -> Self {
-        Self(Arc::new(Mutex::new(value)))
+        let held = Arc::new(AtomicBool::new(false));
+        Self { mutex: Arc::new(Mutex::new(Kept { value, held: held.clone() })), held }
     }
 
     /// Waits for it: asyncio's `acquire()` and `async with lock`.
@@ -58,13 +73,13 @@ impl<T> Lock<T> {
     pub async fn lock(&self) -> LockGuard<T> {
         may_go_on().await;
         let on = On::Lock { lock: self.number(), holder: None };
-        LockGuard::new(noted("lock", on, self.0.clone().lock_owned()).await)
+        LockGuard::new(noted("lock", on, self.mutex.clone().lock_owned()).await)
     }
 
     /// Takes it if nobody holds it or waits for it.
     #[must_use]
     pub fn try_lock(&self) -> Option<LockGuard<T>> {
-        self.0.clone().try_lock_owned().ok().map(LockGuard::new)
+        self.mutex.clone().try_lock_owned().ok().map(LockGuard::new)
     }
 
     /// Waits for it on a plain thread.
@@ -79,17 +94,18 @@ impl<T> Lock<T> {
     /// True while somebody holds it: asyncio's `locked()`.
     #[must_use]
     pub fn is_locked(&self) -> bool {
-        self.0.try_lock().is_err()
+        self.held.load(Ordering::Relaxed) // a glance, old as soon as it is taken
     }
 
     /// Tells it from other locks.
     fn number(&self) -> usize {
-        Arc::as_ptr(&self.0).addr()
+        Arc::as_ptr(&self.mutex).addr()
     }
 }
 
 impl<T> LockGuard<T> {
-    fn new(guard: OwnedMutexGuard<T>) -> Self {
+    fn new(guard: OwnedMutexGuard<Kept<T>>) -> Self {
+        guard.held.store(true, Ordering::Relaxed); // for `is_locked`
         let held = Self(guard);
         inspect::holds(held.number());
         held
@@ -101,13 +117,14 @@ impl<T> LockGuard<T> {
 
     /// The lock that it holds.
     pub(super) fn of(&self) -> Lock<T> {
-        Lock(OwnedMutexGuard::mutex(&self.0).clone())
+        Lock { mutex: OwnedMutexGuard::mutex(&self.0).clone(), held: self.0.held.clone() }
     }
 }
 
 impl<T> Drop for LockGuard<T> {
     fn drop(&mut self) {
         inspect::holds_no_more(self.number());
+        self.0.held.store(false, Ordering::Relaxed); // for `is_locked`; the next one sets it again
     }
 }
 
@@ -115,19 +132,19 @@ impl<T> Deref for LockGuard<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0
+        &self.0.value
     }
 }
 
 impl<T> DerefMut for LockGuard<T> {
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.0
+        &mut self.0.value
     }
 }
 
 impl<T> Clone for Lock<T> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { mutex: self.mutex.clone(), held: self.held.clone() }
     }
 }
 

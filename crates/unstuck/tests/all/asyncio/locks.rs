@@ -395,3 +395,24 @@ fn threads_wait_at_locks_semaphores_events_and_barriers_too() {
     assert_eq!(*lock.try_lock().unwrap(), 2000);
     assert_eq!((counted.load(Ordering::SeqCst), semaphore.available()), (2000, 1));
 }
+
+#[test]
+fn who_asks_whether_a_lock_is_held_does_not_take_it_for_a_moment() {
+    let (lock, ends) = (Lock::new(()), Event::new());
+    let asking = {
+        let (lock, ends) = (lock.clone(), ends.clone());
+        std::thread::spawn(move || {
+            while !ends.is_set() {
+                let _ = (lock.is_locked(), format!("{lock:?}"));
+            }
+        })
+    };
+    let taken = (0..20_000).filter(|_| lock.try_lock().is_some()).count();
+    ends.set();
+    asking.join().unwrap();
+    assert_eq!(taken, 20_000);
+    let held = lock.try_lock();
+    assert!(lock.is_locked());
+    drop(held);
+    assert!(!lock.is_locked());
+}
