@@ -67,13 +67,20 @@ impl<E> Future for Held<E> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // By reference: cancelling the group's own task is the group's business, and not a request to this child.
-        let failure = match ready!(Pin::new(&mut &mut self.task).poll(cx)) {
+        let ended = ready!(Pin::new(&mut &mut self.task).poll(cx));
+        let end = self.end.take();
+        let failure = match ended {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(GroupFailure::Error(error)),
             Err(panic) if !panic.is_cancelled() => Some(GroupFailure::Panic(panic)),
-            Err(_cancelled) => None,
+            Err(cancelled) => {
+                if let Some(Ender(end)) = end.as_ref().filter(|_| cancelled.is_rejected()) {
+                    end.0.lock().refused = true; // by the runtime, which ends
+                }
+                None
+            }
         };
-        Poll::Ready(Ended { failure, end: self.end.take() })
+        Poll::Ready(Ended { failure, end })
     }
 }
 
@@ -134,10 +141,10 @@ impl<T> Child<T> {
         let value = match &self.joined {
             None => Err(NoValue { refused: true }),
             Some(Joined { task, end, drawer }) => {
-                ready!(end.poll(cx));
+                let refused = ready!(end.poll(cx));
                 let value = drawer.0.lock().take();
                 // Who cancels itself and then gives a value is cancelled.
-                value.filter(|_| !task.is_cancelled()).ok_or(NoValue { refused: false })
+                value.filter(|_| !task.is_cancelled()).ok_or(NoValue { refused })
             }
         };
         *taken = true;
@@ -196,15 +203,18 @@ struct End(Mutex<EndState>);
 #[derive(Default)]
 struct EndState {
     over: bool,
+    /// The runtime refused the task.
+    refused: bool,
     waker: Option<Waker>,
 }
 
 impl End {
-    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+    /// Ready when it has: true if the child was refused.
+    fn poll(&self, cx: &Context<'_>) -> Poll<bool> {
         let waker = cx.waker().clone(); // the user's code, as its destructor: not under the lock
         let mut state = self.0.lock();
         if state.over {
-            return Poll::Ready(());
+            return Poll::Ready(state.refused);
         }
         let old = state.waker.replace(waker);
         drop(state);
@@ -235,7 +245,7 @@ pub struct NoValue {
 }
 
 impl NoValue {
-    /// True if the child never ran: its group was aborting, or had ended.
+    /// True if the child never ran: its group was aborting, or had ended, or its runtime takes no more tasks.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.refused
@@ -245,7 +255,8 @@ impl NoValue {
 impl fmt::Display for NoValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.refused {
-            "the task group takes no more tasks: it is aborting or has ended; spawn before its end, or use unstuck::spawn"
+            "the task group takes no more tasks: it is aborting or has ended (then spawn before its end, or use unstuck::spawn), or \
+             its runtime has (then gather futures: a cleanup may await, but not spawn)"
         } else {
             "the child was cancelled or failed: if it failed, the error of its task group tells how"
         })

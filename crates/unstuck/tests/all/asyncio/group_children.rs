@@ -281,3 +281,33 @@ async fn local_children_fail_are_cancelled_and_are_refused_like_the_others() {
     assert_eq!(error.errors().map(|error| **error).collect::<Vec<_>>(), ["E"]);
     assert_eq!((log.lines().len(), dropped.load(Ordering::SeqCst)), (1, 1));
 }
+
+#[test]
+fn a_child_that_the_ending_runtime_refuses_says_so() {
+    for single in [true, false] {
+        let log = Log::new();
+        let says = log.clone();
+        let cleanup = async move {
+            let refused = task_group(|group| async move {
+                let child = group.spawn(async { Ok::<_, Text>(()) });
+                Ok(child.await.unwrap_err())
+            });
+            let refused = refused.await.unwrap();
+            says.say(format!("{} {}", refused.is_refused(), refused.to_string().contains("its runtime has")));
+            // What a cleanup may do instead:
+            let both = unstuck::gather!(sleep(SECOND).with(1), sleep(SECOND).with(2)).await;
+            says.say(format!("{both:?}"));
+        };
+        let main = async move {
+            spawn(finally(pending::<()>(), cleanup)).detach();
+            sleep(SECOND).await;
+        };
+        let builder = unstuck::Runtime::builder().start_paused(true);
+        if single {
+            builder.build_single().unwrap().run(main);
+        } else {
+            builder.worker_threads(2).build().unwrap().run(main);
+        }
+        assert_eq!(log.lines(), ["true true", "(1, 2)"]);
+    }
+}
