@@ -96,6 +96,7 @@ impl<T> Task<T> {
         let Joining::Frame(link) = std::mem::replace(&mut self.joining, Joining::No) else {
             return Poll::Ready(result);
         };
+        let untold = link.is_untold();
         let Some(request) = link.remove() else { return Poll::Ready(result) };
         if result.as_ref().is_err_and(JoinError::is_cancelled) {
             let mut resume = Box::new(request.resume());
@@ -103,7 +104,7 @@ impl<T> Task<T> {
             self.joining = Joining::Throwing(resume);
             return pending;
         }
-        if self.raw.header().state.missed_cancel() {
+        if untold || self.raw.header().state.missed_cancel() {
             link.give_back(request); // it never saw the request, so it has not caught it either
         }
         Poll::Ready(result)

@@ -82,10 +82,10 @@ impl ProxyJoin {
     fn over(&mut self) {
         self.0 = match std::mem::take(&mut self.0) {
             Stage::New => Stage::Over(Frame::new()),
-            Stage::Join(link) => match link.remove() {
-                None => Stage::Over(Frame::new()),
-                Some(request) => Stage::Asked(request, true),
-            },
+            Stage::Join(link) => {
+                let told = !link.is_untold();
+                link.remove().map_or_else(|| Stage::Over(Frame::new()), |request| Stage::Asked(request, told))
+            }
             later => later,
         };
     }
@@ -98,10 +98,13 @@ impl ProxyJoin {
     ) -> Poll<Result<T, E>> {
         let (request, told) = match std::mem::take(&mut self.0) {
             Stage::Asked(request, told) => (request, told),
-            Stage::Join(link) => match link.remove() {
-                Some(request) => (request, true),
-                None => return Poll::Ready(result),
-            },
+            Stage::Join(link) => {
+                let told = !link.is_untold();
+                match link.remove() {
+                    Some(request) => (request, told),
+                    None => return Poll::Ready(result),
+                }
+            }
             _ => return Poll::Ready(result),
         };
         if result.is_err() {

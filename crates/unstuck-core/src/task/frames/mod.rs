@@ -33,7 +33,8 @@
 //!   cancelled all the same, as in asyncio.
 //! * *Inward*: `task.await` is a frame. The request goes to the inner task, and the waiter goes on when that has ended: with
 //!   its value if it caught the request, else cancelled in its turn. `(&mut task).await` is none: the inner task is left
-//!   alone. A task that deals with a request already is not told a second time by a waiter's first.
+//!   alone. A task that deals with a request already is not told a second time by a waiter's first, which
+//!   stays with the waiter if there is a value.
 //! * *Nobody else pays.* A task without frames has no tree, and no more than a look at a flag after each poll.
 //!
 //! # Joins hide until they are wanted
@@ -287,6 +288,11 @@ impl Link {
         if from_outside {
             self.owner.request_again(reason);
         }
+    }
+
+    /// True if what landed in this join stayed here: its task dealt with another request already.
+    pub(super) fn is_untold(&self) -> bool {
+        self.owner.frames().look(|tree| tree.is_untold(self.key)).unwrap_or(false)
     }
 
     /// True while this is in the tree of whoever is being polled.

@@ -111,7 +111,11 @@ impl Frames {
                 cut = true;
                 continue;
             }
-            if (unwinds && has_heard(&task)) || task.request(reason.cloned()) || !first {
+            let untold = unwinds && has_heard(&task);
+            if untold || !first {
+                self.look(|tree| tree.note_untold(key, made, untold));
+            }
+            if untold || task.request(reason.cloned()) || !first {
                 landed = true;
             } else {
                 late = true; // it has finished this moment

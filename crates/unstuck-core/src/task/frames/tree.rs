@@ -51,6 +51,8 @@ struct Node {
     hit: Option<Cancelled>,
     /// A join that can take no part any more: nothing lands here, but around it.
     cut: bool,
+    /// A join whose task was not told of what landed here, because it deals with another request.
+    untold: bool,
 }
 
 impl Node {
@@ -101,7 +103,7 @@ impl Tree {
     pub(super) fn insert(&mut self, kind: Kind, since: u64) -> Key {
         let parent = self.current;
         self.made += 1;
-        let node = Node { made: self.made, parent, children: 0, kind, hit: None, cut: false };
+        let node = Node { made: self.made, parent, children: 0, kind, hit: None, cut: false, untold: false };
         let key = match self.free.pop() {
             Some(key) => key,
             None => {
@@ -352,6 +354,18 @@ impl Tree {
     /// nothing locked.
     pub(super) fn miss(&mut self, key: Key, made: u64) -> Option<Cancelled> {
         self.node(key).filter(|node| node.made == made)?.hit.take()
+    }
+
+    /// Notes whether the task of a join was told of what landed there.
+    pub(super) fn note_untold(&mut self, key: Key, made: u64, untold: bool) {
+        if let Some(node) = self.node(key).filter(|node| node.made == made) {
+            node.untold = untold;
+        }
+    }
+
+    /// What was noted.
+    pub(super) fn is_untold(&mut self, key: Key) -> bool {
+        self.node(key).is_some_and(|node| node.untold)
     }
 
     /// The tasks that are awaited by value.

@@ -324,3 +324,28 @@ both! {
         }
     }
 }
+
+both! {
+    async fn a_waiter_stays_cancelled_if_the_task_it_awaits_deals_with_another_request_and_gives_a_value() {
+        let log = Log::new();
+        let says = log.clone();
+        let inner = spawn(async move {
+            let cancelled = catch_cancel(pending::<()>()).await;
+            sleep(10 * SECOND).await; // not interrupted by the waiter's request
+            drop(cancelled);
+            42
+        });
+        let watch = inner.watch();
+        let waiter = spawn(async move {
+            says.say(format!("{}", inner.await.unwrap()));
+            pending::<()>().await;
+        });
+        settle().await;
+        assert!(watch.cancel());
+        settle().await;
+        assert!(waiter.cancel());
+        assert!(timeout(20 * SECOND, waiter).await.expect("it is cancelled").unwrap_err().is_cancelled());
+        assert_eq!(log.lines(), ["42"]);
+        assert_eq!(unstuck::time(), 11 * SECOND);
+    }
+}
