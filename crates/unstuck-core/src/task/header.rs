@@ -15,7 +15,7 @@ use super::frames::{self, Frames};
 use super::home::Home;
 use super::numbers::Number;
 use super::registry::Filed;
-use super::state::{Pause, Start, State};
+use super::state::{After, Pause, Start, State};
 use super::waker;
 use super::{Spawn, TaskRef};
 use crate::context::{self, Running, debts};
@@ -36,17 +36,6 @@ pub(crate) struct Header {
     waiter: UnsafeCell<Option<Waker>>,
     /// What few tasks have: a name, for instance.
     pub(super) extra: Extras,
-}
-
-/// What has become of a runnable.
-#[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
-    Over,
-    /// It goes back to the queue.
-    Again,
-    /// The poll returned pending, and nobody had anything to say meanwhile: the task is to be paused, now or later.
-    Quiet,
 }
 
 /// What to do with a task whose future type is forgotten.
@@ -318,15 +307,16 @@ unsafe fn publish<F: Future>(ptr: NonNull<Header>, outcome: Stage<F>, running: O
     if completed.waiter || completed.watched {
         context::note_end();
     }
+    if completed.watched {
+        // Before the waiter: in asyncio, whoever awaits the task in the end is the callback that was added last.
+        // SAFETY: our references keep the header alive; this makes one more.
+        unsafe { TaskRef::to_running(ptr) }.call_done();
+    }
     if completed.waiter {
         // SAFETY: complete with WAITER set: the field is ours (rule 3).
         if let Some(waker) = unsafe { cell.header.take_waiter() } {
             contain("a waker", || waker.wake());
         }
-    }
-    if completed.watched {
-        // SAFETY: our references keep the header alive; this makes one more.
-        unsafe { TaskRef::to_running(ptr) }.call_done();
     }
     drop(running);
     // SAFETY: ours, says the caller.

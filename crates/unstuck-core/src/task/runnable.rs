@@ -6,8 +6,8 @@ use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::ptr::NonNull;
 
-use super::header::{After, Header};
-use super::state::{Left, Pause};
+use super::header::Header;
+use super::state::{After, Left, Pause};
 use super::{TaskRef, noted};
 use crate::inspect;
 

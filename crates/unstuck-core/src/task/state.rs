@@ -92,6 +92,18 @@ pub(crate) enum Pause {
     Cancel,
 }
 
+/// What has become of a runnable that was run.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// It is used up.
+    Over,
+    /// It goes back to the queue.
+    Again,
+    /// The poll returned pending, and nobody had anything to say meanwhile: the task is to be paused, now or later.
+    Quiet,
+}
+
 /// What the thread that finished the task owes to its handle.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]

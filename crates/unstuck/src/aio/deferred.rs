@@ -143,11 +143,11 @@ impl<T> Deferred<T> {
         let waiters = std::mem::take(&mut state.waiters);
         let (callbacks, schedule) = (std::mem::take(&mut state.callbacks), state.schedule);
         drop(state);
+        if let Some(schedule) = schedule {
+            schedule(callbacks, self.clone()); // first: who awaits it has mostly come later
+        }
         for (_, waker) in waiters {
             contain("a waker", || waker.wake()); // one that panics must not keep the others asleep
-        }
-        if let Some(schedule) = schedule {
-            schedule(callbacks, self.clone());
         }
         Ok(())
     }

@@ -47,6 +47,30 @@ async fn on_one_thread_set_returns_before_the_first_of_them_runs() {
     assert_eq!(log.lines(), ["set has returned", "called"]);
 }
 
+#[unstuck::test(flavor = "single", paused)]
+async fn on_one_thread_they_run_before_whoever_awaits_goes_on() {
+    let (log, deferred) = (Log::new(), Deferred::new());
+    let task = spawn(sleep(SECOND));
+    let (of_task, of_deferred) = (log.clone(), log.clone());
+    task.add_done_callback(move |_| of_task.say("the task's callback"));
+    deferred.add_done_callback(move |_| of_deferred.say("the deferred's callback"));
+    task.await.unwrap();
+    log.say("the task was awaited");
+    let sets = deferred.clone();
+    spawn(async move { sets.set_result(()).unwrap() }).detach();
+    deferred.await.unwrap();
+    log.say("the deferred was awaited");
+    assert_eq!(
+        log.lines(),
+        [
+            "the task's callback",
+            "the task was awaited",
+            "the deferred's callback",
+            "the deferred was awaited"
+        ]
+    );
+}
+
 both! {
     async fn those_of_a_task_run_in_order_however_it_ends() {
         let ends: [(&str, Task<()>); 3] = [
