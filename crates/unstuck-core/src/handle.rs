@@ -12,6 +12,7 @@ use crate::block_on;
 use crate::context::{self, EnterGuard};
 use crate::failure::FailureSink;
 use crate::inspect::{self, TaskInfo};
+use crate::metrics::Statistics;
 use crate::task::{self, Cancelled, Canceller, Home, Spawn, Spawned, Task, TaskRef};
 
 /// Reaches a scheduler or a single-threaded loop from any thread.
@@ -233,6 +234,12 @@ impl Handle {
     /// The number of unfinished tasks.
     pub fn task_count(&self) -> usize {
         self.home.registry().len()
+    }
+
+    /// Counters and sizes at this moment. Of a single-threaded loop, another thread than its own sees only how many tasks there are.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.home.statistics()
     }
 
     /// True once its home refuses tasks.

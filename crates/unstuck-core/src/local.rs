@@ -387,6 +387,11 @@ impl Shared {
 }
 
 impl Home for Shared {
+    fn statistics(&self) -> Statistics {
+        context::with_local(|local| local.filter(|_| self.runs_here()).map(LocalLoop::statistics))
+            .unwrap_or_else(|| Statistics { workers: 1, tasks: self.registry.len(), ..Statistics::default() })
+    }
+
     fn runs_here(&self) -> bool {
         context::with_local(|local| local.is_some_and(|local| std::ptr::eq(&*local.shared, self)))
     }

@@ -214,23 +214,7 @@ impl Scheduler {
 
     /// Counters and sizes at this moment.
     pub fn statistics(&self) -> Statistics {
-        let shared = &self.shared;
-        let sum = |counter: fn(&Pulse) -> &AtomicU64| {
-            shared.occupied().iter().map(|remote| counter(&remote.pulse).load(Ordering::Relaxed)).sum() // display only
-        };
-        Statistics {
-            workers: shared.config.workers,
-            sleeping_workers: shared.idle.asleep(),
-            tasks: shared.registry.len(),
-            injected: shared.injector.len() + shared.suspects.len(),
-            queued: shared.occupied().iter().map(|remote| remote.stealer.len()).sum(),
-            polls: shared.occupied().iter().map(|remote| remote.pulse.beat.polls()).sum(),
-            steals: sum(|pulse| &pulse.steals),
-            parks: sum(|pulse| &pulse.parks),
-            stalls: shared.guard.stalls.load(Ordering::Relaxed), // display only, as the next two
-            rescues: shared.guard.rescues.load(Ordering::Relaxed),
-            rescued_tasks: shared.guard.moved.load(Ordering::Relaxed),
-        }
+        self.shared.statistics()
     }
 }
 
@@ -386,6 +370,25 @@ impl Home for Shared {
 
     fn busy(&self) -> usize {
         self.idle.busy()
+    }
+
+    fn statistics(&self) -> Statistics {
+        let sum = |counter: fn(&Pulse) -> &AtomicU64| {
+            self.occupied().iter().map(|remote| counter(&remote.pulse).load(Ordering::Relaxed)).sum() // display only
+        };
+        Statistics {
+            workers: self.config.workers,
+            sleeping_workers: self.idle.asleep(),
+            tasks: self.registry.len(),
+            injected: self.injector.len() + self.suspects.len(),
+            queued: self.occupied().iter().map(|remote| remote.stealer.len()).sum(),
+            polls: self.occupied().iter().map(|remote| remote.pulse.beat.polls()).sum(),
+            steals: sum(|pulse| &pulse.steals),
+            parks: sum(|pulse| &pulse.parks),
+            stalls: self.guard.stalls.load(Ordering::Relaxed), // display only, as the next two
+            rescues: self.guard.rescues.load(Ordering::Relaxed),
+            rescued_tasks: self.guard.moved.load(Ordering::Relaxed),
+        }
     }
 
     fn drained(&self) {

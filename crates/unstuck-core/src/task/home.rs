@@ -3,6 +3,7 @@
 use super::registry::Registry;
 use super::runnable::Runnable;
 use crate::failure::FailureSink;
+use crate::metrics::Statistics;
 
 /// Where tasks live: it knows all of its tasks and runs those that are ready.
 ///
@@ -35,6 +36,11 @@ pub(crate) trait Home: Send + Sync {
     /// How many workers have something to do: a glance, which may be wrong.
     fn busy(&self) -> usize {
         0
+    }
+
+    /// Counters and sizes, as far as this thread can see them.
+    fn statistics(&self) -> Statistics {
+        Statistics { tasks: self.registry().len(), ..Statistics::default() }
     }
 
     /// A thread that waits for a future of this home (`block_on`) fell asleep. A paused clock must not jump while one

@@ -12,6 +12,7 @@ use unstuck_core::job::{Shutdown, ShutdownReport};
 use unstuck_core::{Cancelled, Canceller, Context, Failure, JobHandle, Task, TaskRef};
 use unstuck_time::Instant;
 
+use super::Statistics;
 use super::stack::{self, EnterGuard, Stack};
 use crate::aio::call::{self, CallHandle};
 use crate::debug::{Graph, TaskInfo};
@@ -60,6 +61,27 @@ impl Handle {
     #[must_use]
     pub fn try_current() -> Option<Handle> {
         stack::current()
+    }
+
+    /// Counters and sizes at this moment: what a server tells its dashboard, see [`Runtime::statistics`](crate::Runtime::statistics).
+    ///
+    /// Of a single-threaded loop, another thread than its own sees only how many tasks there are.
+    ///
+    /// ```
+    /// #[unstuck::main]
+    /// async fn main() {
+    ///     let statistics = unstuck::Handle::current().statistics();
+    ///     assert_eq!((statistics.tasks.stalls, statistics.tasks.rescues), (0, 0));
+    /// }
+    /// ```
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        Statistics {
+            tasks: self.0.core.statistics(),
+            blocking: self.0.blocking.statistics(),
+            cpu: self.0.cpu.statistics(),
+            timers: self.0.time.statistics(),
+        }
     }
 
     /// Spawns `future` as a task there. See [`spawn`](crate::spawn).

@@ -168,12 +168,7 @@ impl Runtime {
     /// ```
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        Statistics {
-            tasks: self.scheduler.statistics(),
-            blocking: self.handle.stack().blocking.statistics(),
-            cpu: self.handle.stack().cpu.statistics(),
-            timers: self.handle.stack().time.statistics(),
-        }
+        self.handle.statistics()
     }
 
     /// Refuses new work, cancels every task and waits until all have ended, then ends the pools: queued jobs are

@@ -1,5 +1,6 @@
 //! Run / loop: what `run` gives back, what becomes of leftovers, what a closed loop refuses.
 
+use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -231,5 +232,17 @@ fn the_argument_beats_the_environment_and_the_environment_beats_off() {
             return;
         };
         assert!(output.status.success(), "{environment:?} {expected} {}", text(&output));
+    }
+}
+
+both! {
+    async fn whoever_is_inside_can_read_the_counters() {
+        let task = spawn(pending::<()>());
+        let counters = Handle::current().statistics().tasks;
+        assert!(counters.workers >= 1 && counters.tasks >= 1, "{counters:?}");
+        let elsewhere = Handle::current();
+        let seen = std::thread::spawn(move || elsewhere.statistics().tasks.tasks).join().unwrap();
+        assert!(seen >= 1);
+        task.cancel();
     }
 }
