@@ -82,6 +82,11 @@ pub const fn patience(looks: u32) -> u32 {
     if looks < 8 { looks } else { 8 }
 }
 
+/// As `mutex.lock()`.
+pub fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock()
+}
+
 /// A mutex without poisoning.
 #[derive(Debug)]
 pub struct Mutex<T>(checker::sync::Mutex<T>);

@@ -35,8 +35,8 @@ use super::TaskRef;
 use super::header::Header;
 use super::numbers::ID_BLOCK;
 use crate::inspect::Outsiders;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, lock_soon};
 
 /// Slots in a block, which with its word and its index fills eight cache lines. Larger ones cost fewer allocations;
 /// smaller ones waste less when one task outlives the others.
@@ -154,7 +154,7 @@ impl Registry {
     pub(super) unsafe fn insert(&self, task: NonNull<Header>) -> bool {
         // SAFETY: the caller holds a reference.
         let header = unsafe { task.as_ref() };
-        let mut shard = self.shard(header.id.get()).lock();
+        let mut shard = lock_soon(self.shard(header.id.get()));
         if shard.closed {
             return false;
         }
@@ -201,7 +201,7 @@ impl Registry {
 
     #[cold]
     fn free_block(&self, id: u64, block: *const Block) -> bool {
-        let mut shard = self.shard(id).lock();
+        let mut shard = lock_soon(self.shard(id));
         // SAFETY: still on the list, so alive.
         shard.unlist(unsafe { &*block });
         let closed = shard.closed;

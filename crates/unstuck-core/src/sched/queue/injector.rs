@@ -20,8 +20,8 @@ use std::collections::VecDeque;
 use crossbeam_utils::CachePadded;
 
 use super::Local;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Mutex, lock_soon};
 use crate::task::Runnable;
 
 /// A buffer with room for so many tasks keeps it, 8 KiB.
@@ -71,7 +71,7 @@ impl<T> Injector<T> {
 
     #[inline]
     pub(crate) fn push(&self, task: T) {
-        let mut tasks = self.back.tasks.lock();
+        let mut tasks = lock_soon(&self.back.tasks);
         tasks.push_back(task);
         self.back.count(1);
     }
@@ -81,12 +81,13 @@ impl<T> Injector<T> {
         self.take(1, |_| unreachable!("one is taken, and given back"))
     }
 
-    /// Takes so many: gives the first, and the others to `keep`.
+    /// Takes so many: gives the first, and the others to `keep`. Nobody waits here: where others are just taking or pushing
+    /// there is another look soon.
     fn take(&self, count: usize, mut keep: impl FnMut(T)) -> Option<T> {
         if self.is_empty() {
             return None; // before a lock
         }
-        let mut tasks = self.front.tasks.lock();
+        let mut tasks = self.front.tasks.try_lock()?;
         let mut first = None;
         let mut taken = 0;
         while taken < count.max(1) {
@@ -106,7 +107,7 @@ impl<T> Injector<T> {
 
     /// Gives what has been pushed to those who take, and an empty buffer for it.
     fn exchange(&self, empty: &mut VecDeque<T>) {
-        let mut back = self.back.tasks.lock();
+        let Some(mut back) = self.back.tasks.try_lock() else { return };
         let room = empty.capacity();
         if room > SHORT {
             self.is_long.store(true, Ordering::Relaxed); // a hint
