@@ -147,11 +147,4 @@ const SHUTTLE: &[Mutant] = &[
         by: "",
         model: "sched::schedules::linger::who_lingers_hears_a_wake_from_outside",
     },
-    Mutant {
-        without: "the look at what came while a trickle from outside was left to gather",
-        file: "sched/worker/search.rs",
-        text: "NAP);\n            if self.is_needed_here(false) {\n                return None;\n            }\n",
-        by: "NAP);\n",
-        model: "sched::schedules::driver::who_is_woken_by_a_driver_in_which_a_worker_naps_runs_at_once",
-    },
 ];

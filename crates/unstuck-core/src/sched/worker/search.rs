@@ -60,6 +60,7 @@ impl Worker {
     pub(super) fn search(&self) -> Option<Runnable> {
         if self.batch.take().is_some_and(|batch| batch.is_of_a_trickle(self.shared.injector.len())) {
             self.remote().parker.nap(&self.shared.driver, NAP);
+            // As after any nap; here it takes more chance than a model has to go to sleep with a full slot.
             if self.is_needed_here(false) {
                 return None;
             }
