@@ -108,12 +108,11 @@ impl<T> Injector<T> {
     /// Gives what has been pushed to those who take, and an empty buffer for it.
     fn exchange(&self, empty: &mut VecDeque<T>) {
         let Some(mut back) = self.back.tasks.try_lock() else { return };
-        let room = empty.capacity();
-        if room > SHORT {
+        if empty.capacity().max(back.capacity()) > SHORT {
             self.is_long.store(true, Ordering::Relaxed); // a hint
-            if back.len() < room / 4 {
-                empty.shrink_to(room / 2);
-            }
+        }
+        if empty.capacity() > SHORT && back.len() < empty.capacity() / 4 {
+            empty.shrink_to(empty.capacity() / 2);
         }
         std::mem::swap(empty, &mut back);
     }
@@ -179,6 +178,11 @@ mod tests {
         let room = |injector: &Injector<u8>| {
             injector.back.tasks.lock().capacity() + injector.front.tasks.lock().capacity()
         };
+        (0..100_000).for_each(|_| injector.push(0));
+        assert!(injector.take(100_000, |_| {}).is_some());
+        assert!(room(&injector) >= 100_000);
+        injector.tidy();
+        assert_eq!(room(&injector), 0, "after one burst");
         for _ in 0..2 {
             (0..100_000).for_each(|_| injector.push(0));
             assert!(injector.take(100_000, |_| {}).is_some());
