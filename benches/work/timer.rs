@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 /// The group `timer`.
 pub fn all(visitor: &mut impl Visitor) {
     visitor.visit::<ArmAndCancel>();
+    visitor.visit::<ArmLaterAndCancel>();
     visitor.visit::<Timeout>();
     visitor.visit::<ArmManyAndCancel>();
     visitor.visit::<TimeoutsOneByOne>();
@@ -24,10 +25,11 @@ const FAR: Duration = Duration::from_secs(10);
 
 /// Polls once, which arms a timer.
 fn arm(sleep: Pin<&mut impl Future<Output = ()>>, cx: &mut Context<'_>) {
-    assert!(sleep.poll(cx).is_pending(), "ten seconds are not over yet");
+    assert!(sleep.poll(cx).is_pending(), "its time is not over yet");
 }
 
-/// A sleep of 10 s is made, polled once, dropped; then the next.
+/// A sleep of some seconds is made, polled once, dropped; then the next, of another length. There is no other timer, so a
+/// runtime that sleeps until the next one may have to be told of each.
 pub struct ArmAndCancel;
 
 impl Workload for ArmAndCancel {
@@ -35,8 +37,30 @@ impl Workload for ArmAndCancel {
     const OPS: u64 = 1_000;
 
     fn measure<R: Rt>(rt: &R, rounds: u64) -> Duration {
-        time_in_task(rt, rounds, || repeat::<R>(Self::OPS, |cx| arm(pin!(R::sleep(FAR)), cx)))
+        time_in_task(rt, rounds, arm_and_cancel::<R>)
     }
+}
+
+/// The same while a timer waits that comes before all of them: nobody has to be told of any.
+pub struct ArmLaterAndCancel;
+
+impl Workload for ArmLaterAndCancel {
+    const NAME: &'static str = "arm and cancel, an earlier one waits";
+    const OPS: u64 = 1_000;
+
+    fn measure<R: Rt>(rt: &R, rounds: u64) -> Duration {
+        time_in_task(rt, rounds, || async {
+            let mut earlier = pin!(R::sleep(Duration::from_millis(900)));
+            repeat::<R>(1, |cx| arm(earlier.as_mut(), cx)).await;
+            arm_and_cancel::<R>().await;
+        })
+    }
+}
+
+async fn arm_and_cancel<R: Rt>() {
+    let mut lengths = (1_000..60_000).step_by(7_919).cycle();
+    let mut next = || Duration::from_millis(lengths.next().unwrap_or(0));
+    repeat::<R>(ArmAndCancel::OPS, |cx| arm(pin!(R::sleep(next())), cx)).await;
 }
 
 /// A time limit of 10 s around something that takes one turn: the limit is armed, and not reached.
