@@ -41,6 +41,9 @@ fn main() {
     if wants("to_thread") {
         adaptive_off(&options).print();
     }
+    if wants("arm and cancel") {
+        beside_io(&options).print();
+    }
     if wants("lateness") {
         report::lateness(&runtimes).print();
     }
@@ -170,6 +173,19 @@ fn adaptive_off(options: &Options) -> Table {
     let mut compare = Compare { options, runtimes: &runtimes, table };
     compare.visit::<work::blocking::RoundTrip>();
     compare.visit::<work::blocking::BatchOf16>();
+    compare.table
+}
+
+/// The lines about arming timers once more, beside a tokio with its I/O driver. A thread in epoll is woken by a system call.
+fn beside_io(options: &Options) -> Table {
+    let (unstuck, smol) = (Unstuck::start(workers()), Smol::start(workers()));
+    let runtimes = Runtimes { unstuck, tokio: Tokio::start_with_io(workers()), smol };
+    let table =
+        Table::new("The same beside tokio with its I/O driver, as #[tokio::main] starts it", &COLUMNS);
+    let mut compare = Compare { options, runtimes: &runtimes, table };
+    compare.visit::<work::timer::ArmAndCancel>();
+    compare.visit::<work::timer::ArmLaterAndCancel>();
+    compare.visit::<work::timer::TimeoutsOneByOne>();
     compare.table
 }
 

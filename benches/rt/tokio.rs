@@ -1,7 +1,7 @@
 //! tokio: the multi-threaded runtime, and the one on the current thread.
 //!
 //! Only the timer is enabled, not the I/O driver: workers then park on a condition variable instead of in epoll, which
-//! is the cheaper of the two.
+//! is the cheaper of the two. [`Tokio::start_with_io`] has both, as a program with `#[tokio::main]` has.
 
 use super::{Rt, Unwrapped, rayon_lane};
 use std::future::Future;
@@ -22,6 +22,12 @@ impl Tokio {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(workers).enable_time().thread_keep_alive(keep_alive);
         Self(builder.build().expect("tokio starts"))
+    }
+
+    /// Starts it with everything that tokio has.
+    pub fn start_with_io(workers: usize) -> Self {
+        rayon_lane::start(workers);
+        Self(Builder::new_multi_thread().worker_threads(workers).enable_all().build().expect("tokio starts"))
     }
 }
 
