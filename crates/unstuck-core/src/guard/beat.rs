@@ -88,6 +88,11 @@ impl Beat {
         self.overdue.load(Ordering::Relaxed) == self.epoch.load(Ordering::Relaxed) // a request and our own counter
     }
 
+    /// True during a poll. Only the worker itself calls this.
+    pub(crate) fn is_polling(&self) -> bool {
+        self.epoch.load(Ordering::Relaxed) % 2 == 1 // only this thread writes it
+    }
+
     /// How many polls have begun. A rough answer.
     #[inline]
     pub(crate) fn polls(&self) -> u64 {

@@ -17,14 +17,32 @@ pub(super) struct Ages {
 /// The round in which a search looks at the slots for the first time; the second time is its end. A glance is over before.
 pub(super) const FIRST_LOOK: u32 = patience(64) / 4;
 
+/// Who converses begins hundreds of polls in the length of a search, and would be disturbed by another one.
+const FEW: u64 = 16;
+
 impl Ages {
     pub(super) fn new() -> Self {
         Self { polls: Vec::new() }
     }
 
-    /// Looks for the first time.
+    /// Looks for the first time, from now on.
     pub(super) fn look(&mut self, thief: &Worker) {
+        self.polls.clear();
         self.polls.extend(thief.seats().iter().map(|remote| remote.pulse.beat.polls()));
+    }
+
+    /// True after the first look.
+    pub(super) fn have_begun(&self) -> bool {
+        !self.polls.is_empty()
+    }
+
+    /// True if a task lies in a slot whose worker has begun but a few polls since the first look: the present one
+    /// may be long. (What has aged was taken before this is asked.)
+    pub(super) fn seem_young(&self, thief: &Worker) -> bool {
+        thief.seats().iter().enumerate().any(|(nth, remote)| {
+            let since = self.polls.get(nth).map_or(FEW, |&polls| remote.pulse.beat.polls() - polls);
+            since < FEW && !remote.pulse.slot.is_empty()
+        })
     }
 
     /// Looks for the second time, if it has looked before: gives what has aged.

@@ -208,12 +208,16 @@ impl Worker {
             if self.shared.idle.seems_lazy() {
                 self.shared.wake_one_for_worker();
             }
-        } else if self.shared.guard.may_wake_for_slot() && self.shared.idle.seems_lazy() {
+        } else if self.shared.guard.may_wake_for_slot()
+            && self.shared.idle.seems_lazy()
+            && self.pulse().beat.is_polling()
+        {
             self.wake_for_slot();
         }
     }
 
     /// The task in the slot runs next, unless the present poll does not come back: now and then somebody is woken to see.
+    /// What a timer wakes, in the driver, has no such poll before it.
     #[cold]
     fn wake_for_slot(&self) {
         if self.shared.guard.use_permission() {

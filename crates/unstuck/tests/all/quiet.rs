@@ -41,3 +41,21 @@ fn a_runtime_with_nothing_to_do_makes_no_wake_ups() {
         assert_eq!(runtime.statistics().tasks.polls, polls);
     });
 }
+
+#[test]
+fn a_timer_wakes_one_worker_and_not_two() {
+    const SLEEPS: u64 = 200;
+    let runtime = Runtime::builder().worker_threads(2).build().unwrap();
+    let parks = || runtime.statistics().tasks.parks;
+    let before = parks();
+    runtime
+        .block_on(runtime.spawn(async {
+            for _ in 0..SLEEPS {
+                sleep(Duration::from_millis(1)).await;
+            }
+        }))
+        .unwrap();
+    // Whoever lies in the driver runs what the timer woke. Now and then another may have a look.
+    let parked = parks() - before;
+    assert!(parked <= SLEEPS * 6 / 5, "{parked} sleeps of workers for {SLEEPS} of a task");
+}

@@ -3,8 +3,8 @@
 //! 0. *Let it gather*: nap first if a stream of petty tasks comes from outside, and not much of it is there (below).
 //! 1. *Fetch* a batch from the injector.
 //! 2. Nothing there? *Nap* first, if the last haul was petty (below).
-//! 3. *Look around*: the injector, others' queues, the suspects, aged slots. For 20 µs, because waking a sleeper takes longer;
-//!    who has looked in vain several times only glances.
+//! 3. *Look around*: the injector, others' queues, the suspects, aged slots. For 20 µs, because waking a sleeper takes longer,
+//!    and once more if there is a slot whose task has not aged yet; who has looked in vain several times only glances.
 //! 4. *Sleep*. Who is called looks around again.
 //!
 //! If half of the workers search already, 2 and 3 are left out.
@@ -49,6 +49,9 @@ const SEARCH_ROUNDS: u32 = patience(1_000);
 
 /// Pauses between two rounds.
 const SEARCH_PAUSES: u32 = patience(10);
+
+/// Pauses between two looks at the slots, at least: some microseconds.
+const AGEING_PAUSES: u32 = patience(100);
 
 /// How long a worker naps when what it fetched was not worth it. Long enough to be cheap, short enough for what lies
 /// behind a poll that blocks (the kernel adds up to 50 µs).
@@ -161,14 +164,29 @@ impl Worker {
         searching || self.shared.idle.start_searching()
     }
 
-    /// Searches until something turns up (then this worker no longer counts as searching) or the rounds are over
-    /// (then it still does).
+    /// Searches until something turns up (then this worker no longer counts as searching) or its time is over (then it still
+    /// does).
+    ///
+    /// Whoever puts a task into its slot meanwhile wakes nobody, for somebody searches. If that poll is young, it takes one more
+    /// search to see whether it comes back.
     fn look_around(&self, limit: Duration) -> Option<Runnable> {
-        let start = Instant::now();
         let mut ages = Ages::new();
+        let mut found = self.look(limit, &mut ages);
+        if found.is_none() && limit > GLANCE && ages.seem_young(self) {
+            ages.look(self);
+            found = self.look(limit, &mut ages);
+        }
+        if found.is_some() {
+            self.found();
+        }
+        found
+    }
+
+    /// One search.
+    fn look(&self, limit: Duration, ages: &mut Ages) -> Option<Runnable> {
+        let start = Instant::now();
         for round in 0..SEARCH_ROUNDS {
             if let Some(task) = self.steal() {
-                self.found();
                 return Some(task);
             }
             if start.elapsed() >= limit {
@@ -181,11 +199,13 @@ impl Worker {
                 hint::spin_loop();
             }
         }
-        let aged = ages.aged(self);
-        if aged.is_some() {
-            self.found();
+        if limit > GLANCE && !ages.have_begun() {
+            ages.look(self); // the rounds were slow: many look at the same queues, or this thread was interrupted
+            for _ in 0..AGEING_PAUSES {
+                hint::spin_loop();
+            }
         }
-        aged
+        ages.aged(self)
     }
 
     /// This searcher found work, or gives up searching: the last one passes the duty on.
