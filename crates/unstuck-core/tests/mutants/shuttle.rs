@@ -145,6 +145,6 @@ const SHUTTLE: &[Mutant] = &[
         file: "sched/worker.rs",
         text: "self.park_lingering(); // a thief may have come for the next one\n",
         by: "",
-        model: "sched::schedules::linger::who_lingers_hears_a_wake_from_outside",
+        model: "sched::schedules::linger::who_lingers_behind_a_poll_that_blocks_hears_a_wake_from_outside",
     },
 ];
