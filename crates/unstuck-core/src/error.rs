@@ -9,7 +9,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::task::Reason;
+use crate::task::{Reason, TaskRef};
 #[doc(hidden)]
 pub use away::{Away, Loss};
 
@@ -18,8 +18,18 @@ pub use away::{Away, Loss};
 /// Opaque on purpose: ask [`is_cancelled`](Self::is_cancelled), [`is_panic`](Self::is_panic) or
 /// [`is_rejected`](Self::is_rejected); of a job in another process also [`is_worker_death`](Self::is_worker_death) and
 /// [`is_timeout`](Self::is_timeout). The text names the task or job and the place in the source that started it.
-#[derive(Debug)]
-pub struct JoinError {
+///
+/// Two words, so that a result that holds one stays in registers on its way to whoever awaits it.
+pub struct JoinError(Repr);
+
+enum Repr {
+    /// A task without a name was cancelled, and nobody said why. It tells the rest itself: a hundred thousand of these need no
+    /// allocation each. (They keep the tasks' allocations, whose futures are gone.)
+    Cancelled(TaskRef),
+    Told(Box<Told>),
+}
+
+struct Told {
     kind: Kind,
     origin: Origin,
 }
@@ -65,73 +75,75 @@ impl Origin {
 }
 
 impl JoinError {
+    fn told(kind: Kind, origin: Origin) -> Self {
+        Self(Repr::Told(Box::new(Told { kind, origin })))
+    }
+
     /// It was cancelled before it gave a value.
     #[doc(hidden)]
     pub fn cancelled(origin: Origin) -> Self {
-        Self { kind: Kind::Cancelled(None), origin }
+        Self::told(Kind::Cancelled(None), origin)
     }
 
-    /// Says why it was cancelled.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn with_reason(mut self, reason: Option<Reason>) -> Self {
-        if let Kind::Cancelled(why) = &mut self.kind {
-            *why = reason;
+    /// This task was cancelled, and perhaps somebody said why.
+    pub(crate) fn cancelled_task(task: TaskRef, reason: Option<Reason>) -> Self {
+        if reason.is_none() && !task.is_named() {
+            return Self(Repr::Cancelled(task));
         }
-        self
+        Self::told(Kind::Cancelled(reason), task.origin())
     }
 
     /// It panicked with `payload`.
     #[doc(hidden)]
     pub fn panicked(origin: Origin, payload: Box<dyn Any + Send + 'static>) -> Self {
-        Self { kind: Kind::Panicked(payload), origin }
+        Self::told(Kind::Panicked(payload), origin)
     }
 
     /// It was never accepted; `why` completes the sentence "rejected: …" and says what to do instead.
     #[doc(hidden)]
     pub fn rejected(origin: Origin, why: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind: Kind::Rejected(why.into()), origin }
+        Self::told(Kind::Rejected(why.into()), origin)
     }
 
     /// It was awaited by itself.
     pub(crate) fn endless(origin: Origin) -> Self {
-        Self { kind: Kind::Endless, origin }
+        Self::told(Kind::Endless, origin)
     }
 
     /// It was lost in another process, in the way that `away` tells.
     #[doc(hidden)]
     pub fn lost(origin: Origin, away: Away) -> Self {
-        Self { kind: Kind::Away(Box::new(away)), origin }
+        Self::told(Kind::Away(Box::new(away)), origin)
     }
 
     /// True if it was cancelled, or refused by a runtime or pool that has shut down.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self.kind, Kind::Cancelled(_) | Kind::Rejected(_))
+        matches!(self.kind(), None | Some(Kind::Cancelled(_) | Kind::Rejected(_)))
     }
 
     /// True if it panicked.
     pub fn is_panic(&self) -> bool {
-        match &self.kind {
-            Kind::Panicked(_) => true,
-            Kind::Away(away) => away.is_panic(),
-            Kind::Cancelled(_) | Kind::Rejected(_) | Kind::Endless => false,
+        match self.kind() {
+            Some(Kind::Panicked(_)) => true,
+            Some(Kind::Away(away)) => away.is_panic(),
+            None | Some(Kind::Cancelled(_) | Kind::Rejected(_) | Kind::Endless) => false,
         }
     }
 
     /// True if it was refused before it could start: the runtime or pool had shut down, or a bounded queue was full.
     pub fn is_rejected(&self) -> bool {
-        matches!(self.kind, Kind::Rejected(_))
+        matches!(self.kind(), Some(Kind::Rejected(_)))
     }
 
     /// True if a task awaited itself, which would have waited for ever. The task goes on.
     pub fn is_deadlock(&self) -> bool {
-        matches!(self.kind, Kind::Endless)
+        matches!(self.kind(), Some(Kind::Endless))
     }
 
     /// Why it was cancelled, if whoever cancelled it [said so](crate::TaskRef::cancel_with).
     pub fn reason(&self) -> Option<&Reason> {
-        match &self.kind {
-            Kind::Cancelled(reason) => reason.as_ref(),
+        match self.kind() {
+            Some(Kind::Cancelled(reason)) => reason.as_ref(),
             _ => None,
         }
     }
@@ -141,37 +153,51 @@ impl JoinError {
     /// # Errors
     /// Gives the error back when it is not a panic.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, Self> {
-        match self.kind {
+        let Repr::Told(told) = self.0 else { return Err(self) };
+        let Told { kind, origin } = *told;
+        match kind {
             Kind::Panicked(payload) => Ok(payload),
-            Kind::Away(away) => {
-                away.into_panic().map_err(|away| Self { kind: Kind::Away(away), origin: self.origin })
-            }
-            kind => Err(Self { kind, origin: self.origin }),
+            Kind::Away(away) => away.into_panic().map_err(|away| Self::told(Kind::Away(away), origin)),
+            kind => Err(Self::told(kind, origin)),
         }
     }
 
     /// The panic's message, when the payload is text.
     pub fn panic_message(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Panicked(payload) => message(payload.as_ref()),
-            Kind::Away(away) => away.panic_message(),
+        match self.kind() {
+            Some(Kind::Panicked(payload)) => message(payload.as_ref()),
+            Some(Kind::Away(away)) => away.panic_message(),
             _ => None,
         }
     }
 
+    /// None: cancelled, and nobody said why.
+    fn kind(&self) -> Option<&Kind> {
+        match &self.0 {
+            Repr::Cancelled(_) => None,
+            Repr::Told(told) => Some(&told.kind),
+        }
+    }
+
     /// Who it speaks of.
-    pub(crate) fn origin(&self) -> &Origin {
-        &self.origin
+    pub(crate) fn origin(&self) -> Cow<'_, Origin> {
+        match &self.0 {
+            Repr::Cancelled(task) => Cow::Owned(task.origin()),
+            Repr::Told(told) => Cow::Borrowed(&told.origin),
+        }
     }
 
     /// The name it was given, if any.
     pub fn name(&self) -> Option<&str> {
-        self.origin.name.as_deref()
+        match &self.0 {
+            Repr::Cancelled(_) => None,
+            Repr::Told(told) => told.origin.name.as_deref(),
+        }
     }
 
     /// The place in the source that spawned the task or submitted the job.
     pub fn place(&self) -> &'static Location<'static> {
-        self.origin.place
+        self.origin().place
     }
 }
 
@@ -188,8 +214,8 @@ const SHOWN: usize = 1024;
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.origin)?;
-        match &self.kind {
+        write!(f, "{}", self.origin())?;
+        match self.kind().unwrap_or(&Kind::Cancelled(None)) {
             Kind::Cancelled(reason) => match reason.as_ref().and_then(Reason::text) {
                 Some(text) => write!(f, " was cancelled: {text}"),
                 None => f.write_str(" was cancelled"),
@@ -212,6 +238,13 @@ fn write_panic(f: &mut fmt::Formatter<'_>, payload: &(dyn Any + Send)) -> fmt::R
             let end = (0..=SHOWN).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
             write!(f, " panicked: {}… ({} bytes in all)", &text[..end], text.len())
         }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind().unwrap_or(&Kind::Cancelled(None));
+        f.debug_struct("JoinError").field("kind", kind).field("origin", &self.origin()).finish()
     }
 }
 

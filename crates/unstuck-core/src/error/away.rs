@@ -38,8 +38,8 @@ pub enum Loss {
 
 impl JoinError {
     fn away(&self) -> Option<&Away> {
-        match &self.kind {
-            Kind::Away(away) => Some(away),
+        match self.kind() {
+            Some(Kind::Away(away)) => Some(away),
             _ => None,
         }
     }

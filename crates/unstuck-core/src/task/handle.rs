@@ -50,8 +50,9 @@ use crate::{guard, inspect};
 pub struct Task<T> {
     /// Given up by `drop`, with HANDLE in one step if possible.
     pub(super) raw: ManuallyDrop<TaskRef>,
-    /// How it takes part in cancellations while it is awaited by value.
-    pub(super) joining: Joining<T>,
+    /// How it takes part in cancellations while it is awaited by value; boxed, so that a handle is two words and stays in
+    /// registers on its way to whoever spawned it.
+    pub(super) joining: Option<Box<Joining<T>>>,
     output: PhantomData<T>,
 }
 
@@ -66,7 +67,7 @@ impl<T> Task<T> {
     pub(super) unsafe fn from_raw(header: NonNull<Header>) -> Self {
         // SAFETY: the caller's promise.
         let raw = unsafe { TaskRef::from_raw(header) };
-        Self { raw: ManuallyDrop::new(raw), joining: Joining::No, output: PhantomData }
+        Self { raw: ManuallyDrop::new(raw), joining: None, output: PhantomData }
     }
 
     pub(super) fn raw(&self) -> &TaskRef {
@@ -273,6 +274,11 @@ impl TaskRef {
 
     pub(crate) fn origin(&self) -> Origin {
         self.header().origin()
+    }
+
+    /// True if somebody gave it a name.
+    pub(crate) fn is_named(&self) -> bool {
+        self.header().name().is_some()
     }
 
     /// True once it has ended.

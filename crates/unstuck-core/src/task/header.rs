@@ -79,7 +79,9 @@ pub(super) fn allocate<F: Future>(
     if let Some(name) = name {
         extra.get_or_make().set_name(name);
     }
-    let cell = Box::new(Cell {
+    // Allocated first, then filled in place.
+    let mut cell = Box::<Cell<F>>::new_uninit();
+    cell.write(Cell {
         header: Header {
             state: State::new(),
             vtable: &const {
@@ -100,7 +102,7 @@ pub(super) fn allocate<F: Future>(
         },
         stage: UnsafeCell::new(Stage::Future(future)),
     });
-    NonNull::from(Box::leak(cell)).cast()
+    NonNull::from(Box::leak(cell)).cast() // `MaybeUninit` is transparent, and what it holds is written
 }
 
 impl Header {
@@ -336,7 +338,8 @@ unsafe fn take<F: Future>(ptr: NonNull<Header>, to: *mut ()) {
         }
         Stage::Cancelled => {
             let reason = cell.header.frames().and_then(Frames::take_reason);
-            Err(JoinError::cancelled(cell.header.origin()).with_reason(reason))
+            // SAFETY: the handle's reference keeps the header alive; this makes one more.
+            Err(JoinError::cancelled_task(unsafe { TaskRef::to_running(ptr) }, reason))
         }
         Stage::Refused => Err(JoinError::rejected(
             cell.header.origin(),

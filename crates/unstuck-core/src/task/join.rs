@@ -22,17 +22,18 @@ impl<T> Future for Task<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: nothing in a Task relies on its place. It is not Unpin so that `&mut Task` can be awaited differently.
         let this = unsafe { self.get_unchecked_mut() };
-        match &mut this.joining {
-            Joining::No => {}
-            Joining::Frame(link) if link.is_current() => {}
-            Joining::Frame(_) => this.joining = Joining::No, // moved to another task
-            Joining::Throwing(resume) => return Pin::new(&mut **resume).poll(cx),
+        match this.joining.as_deref_mut() {
+            None => {}
+            Some(Joining::Frame(link)) if link.is_current() => {}
+            Some(Joining::Frame(_)) => this.joining = None, // moved to another task
+            Some(Joining::Throwing(resume)) => return Pin::new(resume).poll(cx),
         }
         match this.poll_result(cx) {
+            Poll::Ready(result) if this.joining.is_none() => Poll::Ready(result),
             Poll::Ready(result) => this.joined(result, cx),
             Poll::Pending => {
-                if matches!(this.joining, Joining::No) && !context::hide_join(cx.waker()) {
-                    this.joining = Link::join(&this.raw).map_or(Joining::No, Joining::Frame);
+                if this.joining.is_none() && !context::hide_join(cx.waker()) {
+                    this.joining = Link::join(&this.raw).map(|link| Box::new(Joining::Frame(link)));
                 }
                 Poll::Pending
             }
@@ -62,13 +63,21 @@ mod never {
     pub trait Never {}
 }
 
+// On the way from `spawn` to whoever awaits, handles and results are moved several times. Two words stay in registers; four
+// were written and read back in other sizes at each step, which processors do slowly: it was a quarter of spawn-and-join.
+const _: () = {
+    let two_words = 2 * size_of::<usize>();
+    assert!(size_of::<Task<u64>>() == two_words);
+    assert!(size_of::<Poll<Result<(), JoinError>>>() == two_words);
+    assert!(size_of::<Poll<Result<u64, JoinError>>>() == two_words);
+};
+
 /// How a task that is awaited by value takes part in cancellations.
 pub(super) enum Joining<T> {
-    No,
     /// It has returned pending, and is a frame of whoever awaits it.
     Frame(Link),
     /// A request went inward and the task has ended by it: now it goes outward.
-    Throwing(Box<Resume<Result<T, JoinError>>>),
+    Throwing(Resume<Result<T, JoinError>>),
 }
 
 impl<T> Task<T> {
@@ -91,17 +100,17 @@ impl<T> Task<T> {
     }
 
     /// The task has ended, and was awaited by value.
-    #[inline]
+    #[cold]
     fn joined(&mut self, result: Result<T, JoinError>, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        let Joining::Frame(link) = std::mem::replace(&mut self.joining, Joining::No) else {
+        let Some(Joining::Frame(link)) = self.joining.take().map(|joining| *joining) else {
             return Poll::Ready(result);
         };
         let untold = link.is_untold();
         let Some(request) = link.remove() else { return Poll::Ready(result) };
         if result.as_ref().is_err_and(JoinError::is_cancelled) {
-            let mut resume = Box::new(request.resume());
-            let pending = Pin::new(&mut *resume).poll(cx);
-            self.joining = Joining::Throwing(resume);
+            let mut resume = request.resume();
+            let pending = Pin::new(&mut resume).poll(cx);
+            self.joining = Some(Box::new(Joining::Throwing(resume)));
             return pending;
         }
         if untold || self.raw.header().state.missed_cancel() {

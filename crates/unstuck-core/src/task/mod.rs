@@ -26,6 +26,7 @@ pub(crate) mod models;
 mod tests;
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -55,19 +56,26 @@ pub(crate) struct Spawn {
 /// Futures larger than this are boxed by themselves first: the task is then moved around by pointer.
 const LARGE: usize = 16 * 1024;
 
-/// A new task, and its runnable if the home has closed.
+/// A new task: its handle, and its runnable if the home has closed. Both are the one pointer, to be returned in registers.
 #[must_use]
-pub(crate) struct Spawned<T>(Task<T>, Option<Runnable>);
+pub(crate) struct Spawned<T> {
+    header: NonNull<Header>,
+    refused: bool,
+    output: PhantomData<T>,
+}
 
 impl<T> Spawned<T> {
     /// The task's handle. If the home has closed, the future is dropped here: its destructor is the user's, so nothing
     /// may be borrowed or locked.
+    #[allow(unsafe_code)]
     #[inline]
     pub(crate) fn task(self) -> Task<T> {
-        if let Some(refused) = self.1 {
-            refused.refuse();
+        if self.refused {
+            // SAFETY: `spawn` kept the runnable's reference for us.
+            unsafe { Runnable::new(self.header) }.refuse();
         }
-        self.0
+        // SAFETY: `spawn` kept the handle's reference for us, and `T` is the output of the future it was given.
+        unsafe { Task::from_raw(self.header) }
     }
 }
 
@@ -80,13 +88,12 @@ impl<T> Spawned<T> {
 #[inline]
 pub(crate) unsafe fn spawn<F: Future>(home: NonNull<dyn Home>, future: F, how: Spawn) -> Spawned<F::Output> {
     // SAFETY: the caller's promise.
-    let (task, runnable, accepted) = unsafe { make(home, future, how) };
-    if !accepted {
-        return Spawned(task, Some(runnable));
+    let (header, accepted) = unsafe { make(home, future, how) };
+    if accepted {
+        // SAFETY: the new task's runnable. The caller keeps the home alive during this call.
+        unsafe { home.as_ref().submit_new(Runnable::new(header)) };
     }
-    // SAFETY: the caller keeps the home alive during this call.
-    unsafe { home.as_ref() }.submit_new(runnable);
-    Spawned(task, None)
+    Spawned { header, refused: !accepted, output: PhantomData }
 }
 
 /// As `spawn`, but the first step is taken here and now. Nothing may be borrowed or locked: it is the user's code.
@@ -100,7 +107,9 @@ pub(crate) unsafe fn spawn_eager<F: Future>(
     how: Spawn,
 ) -> Task<F::Output> {
     // SAFETY: the caller's promise.
-    let (task, runnable, accepted) = unsafe { make(home, future, how) };
+    let (header, accepted) = unsafe { make(home, future, how) };
+    // SAFETY: the new task's runnable and handle.
+    let (runnable, task) = unsafe { (Runnable::new(header), Task::from_raw(header)) };
     if !accepted {
         runnable.refuse();
     } else if let Some(again) = scope::outside_of_all(|| runnable.run()) {
@@ -110,17 +119,13 @@ pub(crate) unsafe fn spawn_eager<F: Future>(
     task
 }
 
-/// Makes a task and files it: its handle, its runnable, and whether the home has taken it.
+/// Makes a task and files it: a reference for its runnable, one for its handle, and whether the home has taken it.
 ///
 /// # Safety
 /// As for `spawn`.
 #[allow(unsafe_code)]
 #[inline]
-unsafe fn make<F: Future>(
-    home: NonNull<dyn Home>,
-    future: F,
-    how: Spawn,
-) -> (Task<F::Output>, Runnable, bool) {
+unsafe fn make<F: Future>(home: NonNull<dyn Home>, future: F, how: Spawn) -> (NonNull<Header>, bool) {
     let id = numbers::next_id();
     let header = if size_of::<F>() > LARGE {
         header::allocate(Box::pin(future), home, id, how)
@@ -133,10 +138,6 @@ unsafe fn make<F: Future>(
     }
     // SAFETY: a new task is SCHEDULED and has three references: the runnable's, the handle's and the registry's. The
     // caller keeps the home alive during this call.
-    unsafe {
-        let runnable = Runnable::new(header);
-        let task = Task::from_raw(header);
-        let accepted = home.as_ref().registry().insert(runnable.header());
-        (task, runnable, accepted)
-    }
+    let accepted = unsafe { home.as_ref().registry().insert(header) };
+    (header, accepted)
 }
