@@ -81,8 +81,9 @@ fn is_one_too_many(poll: u64) -> bool {
         let (before, times) = asked.get();
         let times = if before == poll { times + 1 } else { 1 };
         // Back to none when it is one too many: the count of polls may stand still afterwards, since a loop's main future is none of its tasks.
-        asked.set((poll, times % (READY + 1)));
-        times > READY
+        let too_many = times > READY;
+        asked.set((poll, if too_many { 0 } else { times }));
+        too_many
     })
 }
 

@@ -161,6 +161,7 @@ impl Worker {
     }
 
     /// How many polls have begun: does the present one still go on?
+    #[inline]
     pub(crate) fn polls(&self) -> u64 {
         self.pulse().beat.polls()
     }

@@ -253,6 +253,7 @@ impl TaskRef {
         Self(header)
     }
 
+    #[inline]
     pub(super) fn header(&self) -> &Header {
         // SAFETY: we hold a reference.
         unsafe { self.0.as_ref() }
@@ -283,6 +284,7 @@ impl TaskRef {
 
     /// True once it has ended.
     #[must_use]
+    #[inline]
     pub fn is_done(&self) -> bool {
         self.header().state.is_complete()
     }

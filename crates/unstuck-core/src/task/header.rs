@@ -223,17 +223,21 @@ unsafe fn run<F: Future>(ptr: NonNull<Header>) -> After {
         cell.drop_future()
     } else {
         loop {
-            break match cell.poll(&waker) {
-                Ok(Poll::Pending)
+            let mut polled = Poll::Pending;
+            if let Err(payload) = cell.poll(&waker, &mut polled) {
+                break Stage::Panicked(payload);
+            }
+            break match polled {
+                Poll::Pending
                     if (start != Start::Poll || running.has_thrown())
                         && frames::ends_by_throw(&cell.header, &waker) =>
                 {
                     cell.drop_future()
                 }
-                Ok(Poll::Pending) if start == Start::Poll && running.is_quiet() && state.is_quiet() => {
+                Poll::Pending if start == Start::Poll && running.is_quiet() && state.is_quiet() => {
                     return After::Quiet;
                 }
-                Ok(Poll::Pending) => match state.pause(running.has_woken_itself(), running.left()) {
+                Poll::Pending => match state.pause(running.has_woken_itself(), running.left()) {
                     Pause::Parked => return After::Over,
                     Pause::Again => return After::Again,
                     Pause::Cancel if frames::exposes(&cell.header) => continue,
@@ -244,12 +248,11 @@ unsafe fn run<F: Future>(ptr: NonNull<Header>) -> After {
                     }
                     Pause::Cancel => cell.drop_future(),
                 },
-                Ok(Poll::Ready(value)) if running.has_cancelled_itself() => {
+                Poll::Ready(value) if running.has_cancelled_itself() => {
                     contain("a task's result", || drop(value));
                     cell.drop_future()
                 }
-                Ok(Poll::Ready(value)) => Stage::Value(value),
-                Err(payload) => Stage::Panicked(payload),
+                Poll::Ready(value) => Stage::Value(value),
             };
         }
     };
@@ -280,22 +283,20 @@ unsafe fn refuse<F: Future>(ptr: NonNull<Header>) {
 ///
 /// # Safety
 /// The caller holds the runnable, the future has been dropped, and the two references are the caller's.
-unsafe fn publish<F: Future>(ptr: NonNull<Header>, outcome: Stage<F>, running: Option<Running>) {
+#[inline(always)]
+unsafe fn publish<F: Future>(ptr: NonNull<Header>, mut outcome: Stage<F>, running: Option<Running>) {
     // SAFETY: as in `run`.
     let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
     let cancelled = matches!(outcome, Stage::Cancelled | Stage::Refused);
-    let outcome = match outcome {
-        outcome @ (Stage::Value(_) | Stage::Cancelled) if cell.header.state.is_forgotten() => {
-            contain("a task's result", || drop(outcome));
-            if cell.header.state.is_forgotten() {
-                drop(running);
-                // SAFETY: both references are ours, and there is no other; nor is there an outcome in the stage.
-                return unsafe { free::<F>(ptr) };
-            }
-            Stage::Taken // the destructor has made a reference, as `current_task` does
+    if matches!(outcome, Stage::Value(_) | Stage::Cancelled) && cell.header.state.is_forgotten() {
+        contain("a task's result", || drop(outcome));
+        if cell.header.state.is_forgotten() {
+            drop(running);
+            // SAFETY: both references are ours, and there is no other; nor is there an outcome in the stage.
+            return unsafe { free::<F>(ptr) };
         }
-        outcome => outcome,
-    };
+        outcome = Stage::Taken; // the destructor has made a reference, as `current_task` does
+    }
     // SAFETY: we hold the runnable (rule 2).
     cell.stage.with_mut(|stage| unsafe { std::ptr::write(stage, outcome) });
     let completed = cell.header.state.complete(cancelled);
@@ -376,12 +377,12 @@ unsafe fn free<F: Future>(ptr: NonNull<Header>) {
 }
 
 impl<F: Future> Cell<F> {
-    /// Polls the future; a panic is caught.
+    /// Polls the future; a panic is caught. What it gives is written to `polled`, and not handed through the layers between.
     #[inline]
-    fn poll(&self, waker: &Waker) -> Result<Poll<F::Output>, Box<dyn Any + Send>> {
+    fn poll(&self, waker: &Waker, polled: &mut Poll<F::Output>) -> Result<(), Box<dyn Any + Send>> {
         let mut cx = Context::from_waker(waker);
         self.header.id.begin_poll();
-        let polled = catch_unwind(AssertUnwindSafe(|| {
+        let caught = catch_unwind(AssertUnwindSafe(|| {
             self.stage.with_mut(|stage| {
                 // SAFETY: we hold the runnable, so the stage is ours (rule 2). The future never moves: the cell is boxed, and
                 // it leaves the stage only by being dropped in place.
@@ -392,7 +393,7 @@ impl<F: Future> Cell<F> {
                         // Called as if nobody knew whom: then it stays a function of its own, and a backtrace can name
                         // it, in a release build too. Not measurable on the benches.
                         let poll: fn(Pin<&mut F>, &mut Context<'_>) -> Poll<F::Output> = F::poll;
-                        black_box(poll)(future, &mut cx)
+                        *polled = black_box(poll)(future, &mut cx);
                     }
                     _ => unreachable!("a finished task has no runnable"),
                 }
@@ -400,7 +401,7 @@ impl<F: Future> Cell<F> {
         }));
         debts::settle_with(waker);
         self.header.id.end_poll();
-        polled
+        caught
     }
 
     /// Drops the future where it lies, as a cancellation does; a panic of its destructor becomes the outcome.
