@@ -283,7 +283,7 @@ unsafe fn refuse<F: Future>(ptr: NonNull<Header>) {
 ///
 /// # Safety
 /// The caller holds the runnable, the future has been dropped, and the two references are the caller's.
-#[inline(always)]
+#[inline(always)] // as a call of its own it has the outcome copied twice on the way
 unsafe fn publish<F: Future>(ptr: NonNull<Header>, mut outcome: Stage<F>, running: Option<Running>) {
     // SAFETY: as in `run`.
     let cell = unsafe { ptr.cast::<Cell<F>>().as_ref() };
@@ -397,7 +397,7 @@ impl<F: Future> Cell<F> {
                     }
                     _ => unreachable!("a finished task has no runnable"),
                 }
-            })
+            });
         }));
         debts::settle_with(waker);
         self.header.id.end_poll();
