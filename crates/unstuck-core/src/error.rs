@@ -23,8 +23,8 @@ pub use away::{Away, Loss};
 pub struct JoinError(Repr);
 
 enum Repr {
-    /// A task without a name was cancelled, and nobody said why. It tells the rest itself: a hundred thousand of these need no
-    /// allocation each. (They keep the tasks' allocations, whose futures are gone.)
+    /// A task was cancelled about which there is no more to say than itself knows. It is kept for that, with its future gone:
+    /// a hundred thousand of these need no allocation each.
     Cancelled(TaskRef),
     Told(Box<Told>),
 }
@@ -85,12 +85,14 @@ impl JoinError {
         Self::told(Kind::Cancelled(None), origin)
     }
 
-    /// This task was cancelled, and perhaps somebody said why.
-    pub(crate) fn cancelled_task(task: TaskRef, reason: Option<Reason>) -> Self {
-        if reason.is_none() && !task.is_named() {
-            return Self(Repr::Cancelled(task));
-        }
-        Self::told(Kind::Cancelled(reason), task.origin())
+    /// The same, and perhaps somebody said why.
+    pub(crate) fn cancelled_for(origin: Origin, reason: Option<Reason>) -> Self {
+        Self::told(Kind::Cancelled(reason), origin)
+    }
+
+    /// This task was cancelled, which has no name, and nobody said why. The error keeps all that is left of it.
+    pub(crate) fn cancelled_task(task: TaskRef) -> Self {
+        Self(Repr::Cancelled(task))
     }
 
     /// It panicked with `payload`.

@@ -55,7 +55,7 @@ impl Failure {
     /// `task` is about to be destroyed while it is pending.
     #[doc(hidden)]
     pub fn destroyed(task: TaskRef) -> Self {
-        let error = JoinError::cancelled_task(task.clone(), None);
+        let error = JoinError::cancelled(task.origin());
         Self { kind: FailureKind::Destroyed, task: Some(task), error }
     }
 

@@ -277,11 +277,6 @@ impl TaskRef {
         self.header().origin()
     }
 
-    /// True if somebody gave it a name.
-    pub(crate) fn is_named(&self) -> bool {
-        self.header().name().is_some()
-    }
-
     /// True once it has ended.
     #[must_use]
     #[inline]

@@ -212,6 +212,31 @@ fn whether_it_was_cancelled_can_be_asked_before_and_after_its_result_was_taken()
 }
 
 #[test]
+fn the_error_of_a_cancelled_task_tells_the_same_whether_it_keeps_the_task_or_not() {
+    let error_of = |is_large: bool| {
+        let local = local();
+        let room = [0_u8; 512];
+        let pends = async move {
+            pending::<()>().await;
+            std::hint::black_box(room);
+        };
+        let task = if is_large { local.spawn_local(pends) } else { local.spawn_local(pending()) };
+        let id = task.id();
+        task.cancel();
+        (id, local.block_on(task).unwrap_err())
+    };
+    for (id, error) in [error_of(false), error_of(true)] {
+        let text = format!("task {id} (from {}:{}) was cancelled", file!(), error.place().line());
+        assert_eq!(error.to_string(), text, "also when its loop is gone");
+        assert!(error.is_cancelled() && !error.is_panic() && !error.is_rejected() && !error.is_deadlock());
+        assert!(error.name().is_none() && error.reason().is_none() && error.panic_message().is_none());
+        let debug = format!("{error:?}");
+        assert!(debug.starts_with("JoinError { kind: Cancelled(None), origin: task "), "{debug}");
+        assert!(error.try_into_panic().is_err_and(|error| error.is_cancelled()));
+    }
+}
+
+#[test]
 fn a_task_that_panicked_was_not_cancelled_and_one_that_was_refused_says_the_same_as_its_error() {
     let (local, drops) = (local(), Drops::default());
     let failed = local.spawn_local(hold(drops.panicking()));

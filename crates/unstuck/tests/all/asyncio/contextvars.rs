@@ -202,3 +202,22 @@ fn the_values_of_a_task_go_when_the_task_has_gone() {
     assert_eq!(*seen.lock().unwrap(), 2, "the value and the future");
     assert_eq!(std::sync::Arc::strong_count(&value), 1);
 }
+
+#[test]
+fn the_error_of_a_cancelled_task_keeps_none_of_its_values() {
+    static COUNTED: ContextVar<std::sync::Arc<()>> = ContextVar::new("counted");
+    let value = std::sync::Arc::new(());
+    let error = unstuck::run_single(async {
+        let mine = value.clone();
+        let task = spawn(async move {
+            drop(COUNTED.set(mine));
+            std::future::pending::<()>().await;
+        });
+        unstuck::yield_now().await;
+        assert_eq!(std::sync::Arc::strong_count(&value), 2);
+        task.cancel();
+        task.await.unwrap_err()
+    });
+    assert_eq!(std::sync::Arc::strong_count(&value), 1);
+    assert!(error.is_cancelled());
+}
