@@ -68,9 +68,6 @@ enum Stage<F: Future> {
     Taken,
 }
 
-/// The error of a cancelled task that is no larger keeps it, instead of what it has to tell.
-const SMALL: usize = 256;
-
 /// Allocates a task that lives at `home`: held by the registry-to-be, its runnable and its handle.
 pub(super) fn allocate<F: Future>(
     future: F,
@@ -341,15 +338,8 @@ unsafe fn take<F: Future>(ptr: NonNull<Header>, to: *mut ()) {
             Err(JoinError::panicked(cell.header.origin(), payload))
         }
         Stage::Cancelled => {
-            let reason = cell.header.frames().and_then(Frames::take_reason);
-            // An error may be kept for long: it shall keep nothing of the user's (a name, the values of context variables), nor
-            // more room than it would take itself.
-            Err(if reason.is_none() && cell.header.extra.get().is_none() && size_of::<Cell<F>>() <= SMALL {
-                // SAFETY: the handle's reference keeps the header alive; this makes one more.
-                JoinError::cancelled_task(unsafe { TaskRef::to_running(ptr) })
-            } else {
-                JoinError::cancelled_for(cell.header.origin(), reason)
-            })
+            // SAFETY: the handle's reference keeps the header alive; this makes one more.
+            Err(unsafe { TaskRef::to_running(ptr) }.cancellation(size_of::<Cell<F>>()))
         }
         Stage::Refused => Err(JoinError::rejected(
             cell.header.origin(),

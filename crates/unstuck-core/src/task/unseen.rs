@@ -35,7 +35,25 @@ impl Header {
     }
 }
 
+/// The error of a cancelled task that is no larger than this keeps the task.
+const SMALL: usize = 256;
+
 impl TaskRef {
+    /// The task was cancelled, which takes `size` bytes: what its handle is told.
+    ///
+    /// An error may be kept for long. So it keeps nothing of the user's with the task (a name, the values of context
+    /// variables), nor much more room than it would need itself.
+    #[cold]
+    pub(super) fn cancellation(self, size: usize) -> JoinError {
+        match self.header().extra.get() {
+            None if size <= SMALL => JoinError::cancelled_task(self),
+            extra => {
+                let reason = extra.and_then(|extra| extra.frames().take_reason());
+                JoinError::cancelled_for(self.origin(), reason)
+            }
+        }
+    }
+
     /// Nobody looked at the task's failure, and nobody can any more.
     #[cold]
     pub(super) fn tell_failure(self, payload: Box<dyn Any + Send>) {

@@ -29,7 +29,8 @@ impl TaskRef {
         unfinished
     }
 
-    /// How many requests to cancel it have come, less those taken back: asyncio's `cancelling()`.
+    /// How many requests to cancel it have come, less those taken back: asyncio's `cancelling()`. Another thread may find one
+    /// missing for the moment in which a worker delivers it.
     #[must_use]
     pub fn cancelling(&self) -> u32 {
         let landed = self.header().frames().map_or(0, Frames::requests);

@@ -35,6 +35,9 @@ both! {
         let task = spawn(catch_cancel(pending::<()>()));
         settle().await;
         assert!(task.cancel());
+        while task.cancelling() == 0 {
+            yield_now().await; // another worker has it in its hands
+        }
         assert!(task.cancelling() == 1);
         assert!(!task.is_cancelled());
         assert!(task.await.unwrap().is_err());
