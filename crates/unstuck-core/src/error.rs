@@ -40,7 +40,7 @@ enum Kind {
     Rejected(Cow<'static, str>),
     /// A task awaited itself.
     Endless,
-    /// Lost in another process. A box, so that errors do not grow.
+    /// Lost in another process.
     Away(Box<Away>),
 }
 
@@ -184,7 +184,8 @@ impl JoinError {
     /// Who it speaks of.
     pub(crate) fn origin(&self) -> Cow<'_, Origin> {
         match &self.0 {
-            Repr::Cancelled(task) => Cow::Owned(task.origin()),
+            // No name: one that it was given since is not its name in this error.
+            Repr::Cancelled(task) => Cow::Owned(Origin { name: None, ..task.origin() }),
             Repr::Told(told) => Cow::Borrowed(&told.origin),
         }
     }
@@ -199,7 +200,10 @@ impl JoinError {
 
     /// The place in the source that spawned the task or submitted the job.
     pub fn place(&self) -> &'static Location<'static> {
-        self.origin().place
+        match &self.0 {
+            Repr::Cancelled(task) => task.place(),
+            Repr::Told(told) => told.origin.place,
+        }
     }
 }
 

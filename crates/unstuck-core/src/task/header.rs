@@ -338,6 +338,11 @@ unsafe fn take<F: Future>(ptr: NonNull<Header>, to: *mut ()) {
             Err(JoinError::panicked(cell.header.origin(), payload))
         }
         Stage::Cancelled => {
+            if !cell.header.state.has_waiter() {
+                // SAFETY: complete, and WAITER was clear: the field is still the handle's (rule 3). A waker that was left too
+                // late may lie there, and an error shall not keep it.
+                contain("a waker", || drop(unsafe { cell.header.take_waiter() }));
+            }
             // SAFETY: the handle's reference keeps the header alive; this makes one more.
             Err(unsafe { TaskRef::to_running(ptr) }.cancellation(size_of::<Cell<F>>()))
         }

@@ -65,6 +65,7 @@ mod never {
 
 // On the way from `spawn` to whoever awaits, handles and results are moved several times. Two words stay in registers; four
 // were written and read back in other sizes at each step, which processors do slowly: it was a quarter of spawn-and-join.
+#[cfg(test)]
 const _: () = {
     let two_words = 2 * size_of::<usize>();
     assert!(size_of::<Task<u64>>() == two_words);
@@ -99,7 +100,7 @@ impl<T> Task<T> {
         self.try_result().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// The task has ended, and was awaited by value.
+    /// The task has ended, was awaited by value, and is a frame.
     #[cold]
     fn joined(&mut self, result: Result<T, JoinError>, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         let Some(Joining::Frame(link)) = self.joining.take().map(|joining| *joining) else {

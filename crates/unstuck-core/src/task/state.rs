@@ -11,7 +11,7 @@
 //!  bit 7 WATCHED     somebody has left callbacks for the completion in the task's extras
 //!  bit 8 HIDDEN      in its last poll a join returned pending that is no frame yet; only who runs the task looks
 //!  bit 9 HELD        a cancellation was thrown, reached the task, and has not landed yet; as for HIDDEN
-//!  bits 10…          number of references: registry, runnable, handle, each waker
+//!  bits 10…          number of references: registry, runnable, handle, each waker, each `TaskRef`
 //! ```
 //!
 //! There is no bit for *is being polled*, because nobody has to do anything else for it: a wake and a cancellation leave a

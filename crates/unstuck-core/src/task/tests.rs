@@ -221,9 +221,11 @@ fn the_error_of_a_cancelled_task_tells_the_same_whether_it_keeps_the_task_or_not
             std::hint::black_box(room);
         };
         let task = if is_large { local.spawn_local(pends) } else { local.spawn_local(pending()) };
-        let id = task.id();
+        let (id, watch) = (task.id(), task.watch());
         task.cancel();
-        (id, local.block_on(task).unwrap_err())
+        let error = local.block_on(task).unwrap_err();
+        watch.set_name("too late for this error");
+        (id, error)
     };
     for (id, error) in [error_of(false), error_of(true)] {
         let text = format!("task {id} (from {}:{}) was cancelled", file!(), error.place().line());

@@ -1,4 +1,5 @@
-//! A task that failed remembers how to tell it, until somebody looks: see `failure.rs`.
+//! What a task tells of its end: a cancellation to its handle, and a failure, which it remembers until somebody looks
+//! (`failure.rs`).
 
 use std::any::Any;
 
@@ -41,7 +42,7 @@ const SMALL: usize = 256;
 impl TaskRef {
     /// The task was cancelled, which takes `size` bytes: what its handle is told.
     ///
-    /// An error may be kept for long. So it keeps nothing of the user's with the task (a name, the values of context
+    /// An error may be kept for long. So it keeps nothing of the user's that the task has by now (a name, the values of context
     /// variables), nor much more room than it would need itself.
     #[cold]
     pub(super) fn cancellation(self, size: usize) -> JoinError {

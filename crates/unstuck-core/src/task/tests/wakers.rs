@@ -130,6 +130,23 @@ fn a_waiter_that_panics_when_replaced_leaves_the_new_one_in_place() {
 }
 
 #[test]
+fn a_waiter_that_was_left_and_never_called_is_not_kept_by_the_error_of_a_cancelled_task() {
+    let local = local();
+    let mut task = local.spawn_local(pending::<()>());
+    let (_, waker) = Tricky::waker(Trick::PanicsOnDrop);
+    assert!(poll_once(&mut task, &waker).is_pending());
+    let (quiet, second) = Tricky::waker(Trick::None);
+    let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| poll_once(&mut task, &second)));
+    assert!(polled.is_err() && quiet.alive() == 2, "it lies in the field, and nobody knows");
+    task.cancel();
+    settle(&local);
+    let error = task.try_result().unwrap().unwrap_err();
+    drop(task);
+    assert_eq!(quiet.alive(), 1, "{error}");
+    drop_carefully(waker);
+}
+
+#[test]
 fn a_waiter_is_cloned_only_if_it_is_another_one() {
     let local = local();
     let mut task = local.spawn_local(pending::<()>());
